@@ -9,3 +9,15 @@ export interface LeaseBook {
   /** The keys attached to a lease, sorted; empty if it is unknown. */
   keysOf(id: bigint): readonly Uint8Array[];
 }
+
+/** The state key of a lease: its id as 8 bytes, big-endian two's complement. */
+export function leaseStateKey(id: bigint): Uint8Array {
+  const key = new Uint8Array(8);
+  new DataView(key.buffer).setBigInt64(0, id);
+  return key;
+}
+
+/** The id behind a state key. */
+export function leaseOfStateKey(key: Uint8Array): bigint {
+  return new DataView(key.buffer, key.byteOffset, key.byteLength).getBigInt64(0);
+}
