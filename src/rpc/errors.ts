@@ -1,0 +1,84 @@
+import type { ErrorKind } from "../base/errors.ts";
+import { DomainError } from "../base/errors.ts";
+import type { Logger } from "../base/log.ts";
+import { WireError } from "../pb/wire.ts";
+import type { ErrorMapper } from "../transport/grpc/service.ts";
+import { Code, type Status, StatusError } from "../transport/grpc/status.ts";
+
+/**
+ * etcd's code and message for each kind of failure, word for word: clients compare texts
+ * (etcd, api/v3rpc/rpctypes/error.go).
+ */
+export const STATUS: Readonly<Record<ErrorKind, Status>> = {
+  emptyKey: etcd(Code.InvalidArgument, "key is not provided"),
+  keyNotFound: etcd(Code.InvalidArgument, "key not found"),
+  valueProvided: etcd(Code.InvalidArgument, "value is provided"),
+  leaseProvided: etcd(Code.InvalidArgument, "lease is provided"),
+  tooManyOps: etcd(Code.InvalidArgument, "too many operations in txn request"),
+  duplicateKey: etcd(Code.InvalidArgument, "duplicate key given in txn request"),
+  invalidSortOption: etcd(Code.InvalidArgument, "invalid sort option"),
+  invalidClientApiVersion: etcd(Code.InvalidArgument, "invalid client api version"),
+  requestTooLarge: etcd(Code.InvalidArgument, "request is too large"),
+  compacted: etcd(Code.OutOfRange, "mvcc: required revision has been compacted"),
+  futureRevision: etcd(Code.OutOfRange, "mvcc: required revision is a future revision"),
+  noSpace: etcd(Code.ResourceExhausted, "mvcc: database space exceeded"),
+  corrupt: etcd(Code.DataLoss, "corrupt cluster"),
+  leaseNotFound: etcd(Code.NotFound, "requested lease not found"),
+  leaseExists: etcd(Code.FailedPrecondition, "lease already exists"),
+  leaseTtlTooLarge: etcd(Code.OutOfRange, "too large lease TTL"),
+  memberNotFound: etcd(Code.NotFound, "member not found"),
+  memberNotLearner: etcd(Code.FailedPrecondition, "can only promote a learner member"),
+  memberNotEnoughStarted: etcd(
+    Code.FailedPrecondition,
+    "re-configuration failed due to not enough started members",
+  ),
+  memberExists: etcd(Code.FailedPrecondition, "member ID already exist"),
+  peerUrlExists: etcd(Code.FailedPrecondition, "Peer URLs already exists"),
+  memberBadUrls: etcd(Code.InvalidArgument, "given member URLs are invalid"),
+  tooManyRequests: etcd(Code.ResourceExhausted, "too many requests"),
+  noLeader: etcd(Code.Unavailable, "no leader"),
+  notLeader: etcd(Code.FailedPrecondition, "not leader"),
+  badLeaderTransferee: etcd(Code.FailedPrecondition, "bad leader transferee"),
+  stopped: etcd(Code.Unavailable, "server stopped"),
+  timeout: etcd(Code.Unavailable, "request timed out"),
+  canceled: etcd(Code.Canceled, "request canceled"),
+  watchCanceled: etcd(Code.Canceled, "watch canceled"),
+  deadlineExceeded: { code: Code.DeadlineExceeded, message: "context deadline exceeded" },
+  unhealthy: etcd(Code.Unavailable, "unhealthy cluster"),
+  rangeStreamSort: {
+    code: Code.Unimplemented,
+    message: "RangeStream does not support custom sort orders",
+  },
+  rangeStreamFilter: {
+    code: Code.Unimplemented,
+    message: "RangeStream does not support revision filters",
+  },
+  wrongDowngradeVersionFormat: etcd(
+    Code.InvalidArgument,
+    "wrong downgrade target version format",
+  ),
+  invalidDowngradeTargetVersion: etcd(
+    Code.InvalidArgument,
+    "invalid downgrade target version",
+  ),
+  downgradeInProcess: etcd(
+    Code.FailedPrecondition,
+    "cluster has a downgrade job in progress",
+  ),
+  noInflightDowngrade: etcd(Code.FailedPrecondition, "no inflight downgrade job"),
+};
+
+function etcd(code: Code, message: string): Status {
+  return { code, message: `etcdserver: ${message}` };
+}
+
+/** Turns what a handler threw into what the client sees; what nobody expected is logged here, once. */
+export function errorMapper(log: Logger): ErrorMapper {
+  return (error, path) => {
+    if (error instanceof DomainError) return STATUS[error.kind];
+    if (error instanceof StatusError) return error;
+    if (error instanceof WireError) return { code: Code.Internal, message: error.message };
+    log.error("request failed unexpectedly", { path, error });
+    return { code: Code.Unknown, message: "internal error" };
+  };
+}

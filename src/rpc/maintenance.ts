@@ -1,0 +1,188 @@
+import { createHash } from "node:crypto";
+import type { Backend } from "../backend/backend.ts";
+import { DomainError } from "../base/errors.ts";
+import { AlarmOrigin, type Alarms, AlarmType } from "../mvcc/alarms.ts";
+import { hashKv } from "../mvcc/hash.ts";
+import type { SpaceQuota } from "../mvcc/space_quota.ts";
+import type { Store } from "../mvcc/store.ts";
+import {
+  AlarmRequest_AlarmAction as AlarmAction,
+  type AlarmRequest,
+  type AlarmResponse,
+  type DefragmentRequest,
+  type DefragmentResponse,
+  DowngradeRequest_DowngradeAction as DowngradeAction,
+  type DowngradeRequest,
+  type HashKVRequest,
+  type HashKVResponse,
+  type HashRequest,
+  type HashResponse,
+  MaintenanceService,
+  type MoveLeaderRequest,
+  type MoveLeaderResponse,
+  newAlarmMember,
+  newAlarmResponse,
+  newDefragmentResponse,
+  newDowngradeInfo,
+  newHashKVResponse,
+  newHashResponse,
+  newMoveLeaderResponse,
+  newSnapshotResponse,
+  newStatusResponse,
+  type SnapshotRequest,
+  type SnapshotResponse,
+  type StatusRequest,
+  type StatusResponse,
+} from "../pb/etcdserverpb.ts";
+import type { MessageWriter, Method } from "../transport/grpc/service.ts";
+import type { HeaderSource } from "./header.ts";
+
+/** Bytes of the file in one message of a snapshot; as etcd. */
+const SNAPSHOT_CHUNK_BYTES = 32 << 10;
+/** Bytes asked of the backend at once. */
+const SNAPSHOT_READ_BYTES = 1 << 20;
+
+export interface MaintenanceInfo {
+  /** The version of etcd whose API this is. */
+  readonly version: string;
+  readonly storageVersion: string;
+  readonly memberId: bigint;
+  readonly raftTerm: number;
+}
+
+/** etcdserverpb.Maintenance. */
+export class MaintenanceHandlers {
+  constructor(
+    readonly store: Store,
+    readonly backend: Backend,
+    readonly alarms: Alarms,
+    readonly quota: SpaceQuota,
+    readonly header: HeaderSource,
+    readonly info: MaintenanceInfo,
+  ) {}
+
+  methods(): Method[] {
+    const m = MaintenanceService.methods;
+    return [
+      { ...m.alarm, kind: "unary", handle: (r: AlarmRequest) => this.alarm(r) },
+      { ...m.status, kind: "unary", handle: (r: StatusRequest) => this.status(r) },
+      { ...m.defragment, kind: "unary", handle: (r: DefragmentRequest) => this.defragment(r) },
+      { ...m.hash, kind: "unary", handle: (r: HashRequest) => this.hash(r) },
+      { ...m.hashKV, kind: "unary", handle: (r: HashKVRequest) => this.hashKv(r) },
+      {
+        ...m.snapshot,
+        kind: "serverStream",
+        handle: (r: SnapshotRequest, _call, out) => this.snapshot(r, out),
+      },
+      { ...m.moveLeader, kind: "unary", handle: (r: MoveLeaderRequest) => this.moveLeader(r) },
+      { ...m.downgrade, kind: "unary", handle: (r: DowngradeRequest) => this.downgrade(r) },
+    ];
+  }
+
+  async alarm(request: AlarmRequest): Promise<AlarmResponse> {
+    const memberId = request.memberID === 0n ? this.info.memberId : request.memberID;
+    const alarm = { memberId, type: request.alarm, origin: AlarmOrigin.Client };
+    let alarms: { memberId: bigint; type: number }[] = [];
+    if (request.action === AlarmAction.GET) {
+      alarms = this.alarms.list(request.alarm);
+    } else if (request.action === AlarmAction.ACTIVATE && isAlarm(request.alarm)) {
+      await this.store.write((tx) => this.alarms.activate(tx, alarm));
+      alarms = [alarm];
+    } else if (request.action === AlarmAction.DEACTIVATE) {
+      const { result } = await this.store.write((tx) => this.alarms.deactivate(tx, alarm));
+      if (result) alarms = [alarm];
+    }
+    return newAlarmResponse({
+      header: this.header.at(this.store.currentRevision),
+      alarms: alarms.map((a) => newAlarmMember({ memberID: a.memberId, alarm: a.type })),
+    });
+  }
+
+  async status(_request: StatusRequest): Promise<StatusResponse> {
+    await this.quota.look();
+    const { totalBytes, inUseBytes } = this.quota.size;
+    const limit = this.quota.limitBytes;
+    return newStatusResponse({
+      header: this.header.at(this.store.currentRevision),
+      version: this.info.version,
+      storageVersion: this.info.storageVersion,
+      dbSize: totalBytes,
+      dbSizeInUse: inUseBytes,
+      dbSizeQuota: Number.isFinite(limit) ? limit : 0,
+      leader: this.info.memberId,
+      raftTerm: this.info.raftTerm,
+      // Fresh servers have applied nothing; etcd's index is never 0.
+      raftIndex: this.store.seq + 1,
+      raftAppliedIndex: this.store.seq + 1,
+      errors: this.alarms.list().map((a) =>
+        `memberID:${a.memberId} alarm:${a.type === AlarmType.NoSpace ? "NOSPACE" : "CORRUPT"} `
+      ),
+      downgradeInfo: newDowngradeInfo(),
+    });
+  }
+
+  async defragment(_request: DefragmentRequest): Promise<DefragmentResponse> {
+    await this.backend.defragment();
+    return newDefragmentResponse();
+  }
+
+  async hash(_request: HashRequest): Promise<HashResponse> {
+    const { hash } = await hashKv(this.store, 0);
+    return newHashResponse({ header: this.header.at(this.store.currentRevision), hash });
+  }
+
+  async hashKv(request: HashKVRequest): Promise<HashKVResponse> {
+    const { hash, compactRevision, hashRevision } = await hashKv(this.store, request.revision);
+    return newHashKVResponse({
+      header: this.header.at(this.store.currentRevision),
+      hash,
+      compactRevision,
+      hashRevision,
+    });
+  }
+
+  /** The database file, then the SHA-256 of all that went before. A client that stops reading stops the reading. */
+  async snapshot(
+    _request: SnapshotRequest,
+    out: MessageWriter<SnapshotResponse>,
+  ): Promise<void> {
+    const snapshot = await this.backend.snapshot();
+    try {
+      const hash = createHash("sha256");
+      const version = this.info.storageVersion;
+      let offset = 0;
+      while (offset < snapshot.sizeBytes && !out.isEnded) {
+        const bytes = await snapshot.read(offset, SNAPSHOT_READ_BYTES);
+        hash.update(bytes);
+        for (let at = 0; at < bytes.length; at += SNAPSHOT_CHUNK_BYTES) {
+          const blob = bytes.subarray(at, at + SNAPSHOT_CHUNK_BYTES);
+          offset += blob.length;
+          const remainingBytes = snapshot.sizeBytes - offset;
+          out.send(newSnapshotResponse({ remainingBytes, blob, version }));
+        }
+        await out.drained();
+      }
+      out.send(newSnapshotResponse({ blob: new Uint8Array(hash.digest()), version }));
+    } finally {
+      await snapshot.close();
+    }
+  }
+
+  moveLeader(request: MoveLeaderRequest): MoveLeaderResponse {
+    if (request.targetID !== this.info.memberId) throw new DomainError("badLeaderTransferee");
+    return newMoveLeaderResponse();
+  }
+
+  /** One version of the storage exists: there is nothing to downgrade to, and no job to cancel. */
+  downgrade(request: DowngradeRequest): never {
+    if (request.action === DowngradeAction.CANCEL) throw new DomainError("noInflightDowngrade");
+    if (!/^\d+\.\d+(\.\d+)?$/.test(request.version)) {
+      throw new DomainError("wrongDowngradeVersionFormat");
+    }
+    throw new DomainError("invalidDowngradeTargetVersion");
+  }
+}
+
+function isAlarm(type: number): boolean {
+  return type === AlarmType.NoSpace || type === AlarmType.Corrupt;
+}
