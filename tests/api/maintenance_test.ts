@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import type { Message } from "../support/etcd_client.ts";
+import { eventually, failure } from "../support/failure.ts";
+import { startTestServer } from "../support/server.ts";
+
+Deno.test("Status fills every field", async () => {
+  await using server = await startTestServer();
+  const status = await server.client.maintenance.call("Status");
+  assert.match(status.version, /^3\.7\.\d+$/);
+  assert.ok(Number(status.dbSize) > 0 && Number(status.dbSizeInUse) > 0);
+  assert.equal(status.leader, status.header.member_id);
+  assert.ok(Number(status.raftIndex) > 0 && Number(status.raftTerm) > 0);
+  assert.deepEqual([status.errors, status.isLearner], [[], false]);
+});
+
+Deno.test("the ids of a server do not change over restarts", async () => {
+  const dataDir = await Deno.makeTempDir();
+  const ids = async () => {
+    await using server = await startTestServer({ dataDir });
+    const { header } = await server.client.maintenance.call("Status");
+    return [header.cluster_id, header.member_id];
+  };
+  const first = await ids();
+  assert.deepEqual(await ids(), first);
+  assert.ok(first.every((id) => id !== "0"));
+  await Deno.remove(dataDir, { recursive: true });
+});
+
+Deno.test("the quota raises NOSPACE before the space is gone, and clears it when there is room again", async () => {
+  await using server = await startTestServer({ quotaBackendBytes: 2 << 20 });
+  const { client } = server;
+  const value = "x".repeat(100_000);
+  let refused: { code: number; message: string } | undefined;
+  for (let i = 0; i < 40 && refused === undefined; i++) {
+    try {
+      await client.put("k", value);
+    } catch (error) {
+      const { code, details } = error as { code: number; details: string };
+      refused = { code, message: details };
+    }
+  }
+  assert.deepEqual(refused, { code: 8, message: "etcdserver: mvcc: database space exceeded" });
+  await eventually("the alarm is set", async () =>
+    (await client.maintenance.call("Alarm")).alarms[0]?.alarm === "NOSPACE");
+  assert.equal((await failure(client.put("small"))).code, 8);
+  await client.range("k");
+  await client.delete("none");
+  await client.kv.call("Compact", { revision: await client.revision(), physical: true });
+  await client.maintenance.call("Defragment");
+  await eventually("the alarm is cleared", async () => {
+    await client.maintenance.call("Status");
+    return (await client.maintenance.call("Alarm")).alarms.length === 0;
+  });
+  await client.put("small");
+});
+
+Deno.test("an alarm that a client activated stays until a client clears it", async () => {
+  await using server = await startTestServer();
+  const { maintenance } = server.client;
+  const set = await maintenance.call("Alarm", { action: "ACTIVATE", alarm: "NOSPACE" });
+  assert.equal(set.alarms[0].alarm, "NOSPACE");
+  await maintenance.call("Status");
+  assert.equal((await failure(server.client.put("k"))).code, 8);
+  const cleared = await maintenance.call("Alarm", { action: "DEACTIVATE", alarm: "NOSPACE" });
+  assert.equal(cleared.alarms.length, 1);
+  const again = await maintenance.call("Alarm", { action: "DEACTIVATE", alarm: "NOSPACE" });
+  assert.equal(again.alarms.length, 0);
+  await server.client.put("k");
+});
+
+Deno.test("HashKV of a revision stays the same while the store goes on", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  for (let i = 0; i < 20; i++) await client.put(`k${i % 7}`, `${i}`);
+  const revision = await client.revision();
+  const hash = async () => (await client.maintenance.call("HashKV", { revision })).hash;
+  const first = await hash();
+  for (let i = 0; i < 20; i++) await client.put(`k${i % 9}`, `${i}`);
+  await client.delete("k1");
+  assert.equal(await hash(), first);
+  assert.notEqual((await client.maintenance.call("HashKV")).hash, first);
+});
+
+Deno.test("Snapshot streams the file and its SHA-256", async () => {
+  await using server = await startTestServer();
+  for (let i = 0; i < 50; i++) await server.client.put(`k${i}`, "v".repeat(2000));
+  const parts: Message[] = [];
+  for await (const part of server.client.maintenance.stream("Snapshot", {})) parts.push(part);
+  const blobs = parts.map((p) => p.blob as Uint8Array);
+  const digest = blobs.pop()!;
+  const hash = createHash("sha256");
+  let size = 0;
+  for (const blob of blobs) {
+    hash.update(blob);
+    size += blob.length;
+  }
+  assert.deepEqual([...digest], [...hash.digest()]);
+  assert.equal(size % 512, 0);
+  assert.deepEqual(parts.slice(-2).map((p) => p.remaining_bytes), ["0", "0"]);
+});
+
+Deno.test("what one server cannot do is refused as etcd would", async () => {
+  await using server = await startTestServer();
+  const { cluster, maintenance } = server.client;
+  const { members } = await cluster.call("MemberList", { linearizable: true });
+  assert.equal(members.length, 1);
+  const codes = [
+    failure(cluster.call("MemberRemove", { ID: members[0].ID })),
+    failure(cluster.call("MemberRemove", { ID: "1" })),
+    failure(cluster.call("MemberPromote", { ID: members[0].ID })),
+    failure(cluster.call("MemberAdd", { peerURLs: ["nonsense"] })),
+    failure(maintenance.call("MoveLeader", { targetID: "1" })),
+    failure(maintenance.call("Downgrade", { action: "CANCEL" })),
+  ];
+  assert.deepEqual((await Promise.all(codes)).map((f) => f.message), [
+    "etcdserver: re-configuration failed due to not enough started members",
+    "etcdserver: member not found",
+    "etcdserver: can only promote a learner member",
+    "etcdserver: given member URLs are invalid",
+    "etcdserver: bad leader transferee",
+    "etcdserver: no inflight downgrade job",
+  ]);
+  await maintenance.call("MoveLeader", { targetID: members[0].ID });
+  assert.equal((await failure(server.client.auth.call("AuthStatus"))).code, 12);
+});

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { type Message, op } from "../support/etcd_client.ts";
+import { eventually } from "../support/failure.ts";
+import { startTestServer } from "../support/server.ts";
+
+const show = (events: Message[]) =>
+  events.map((e) => `${e.type === "DELETE" ? "-" : ""}${e.kv.key}=${e.kv.value}`).join(" ");
+
+Deno.test("Watch delivers live events in order, with the previous pair if asked", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  await client.put("a", "0");
+  const watch = client.openWatch();
+  const created = await watch.create({
+    key: Buffer.from("a"),
+    range_end: Buffer.from("z"),
+    prev_kv: true,
+  });
+  assert.deepEqual([created.created, created.watch_id], [true, "0"]);
+  assert.equal(Number(created.header.revision), await client.revision());
+  await client.put("a", "1");
+  await client.put("b", "1");
+  const { header } = await client.delete("a");
+  const events = await watch.events(3);
+  assert.equal(show(events), "a=1 b=1 -a=");
+  assert.deepEqual(
+    events.map((e) => e.prev_kv?.value.toString()),
+    ["0", undefined, "1"],
+  );
+  assert.equal(events[2]!.kv.mod_revision, header.revision);
+  assert.deepEqual(
+    [events[2]!.kv.create_revision, events[2]!.kv.version],
+    ["0", "0"],
+    "a DELETE event holds only key and mod_revision",
+  );
+  await watch.cancel();
+});
+
+Deno.test("Watch catches up from the past, and goes on without a gap", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const first = await client.revision() + 1;
+  for (let i = 0; i < 300; i++) await client.put("k", `${i}`);
+  const watch = client.openWatch();
+  const creating = watch.create({ key: Buffer.from("k"), start_revision: first });
+  const writing = (async () => {
+    for (let i = 300; i < 500; i++) await client.put("k", `${i}`);
+  })();
+  assert.equal((await creating).created, true);
+  const events = await watch.events(500);
+  await writing;
+  assert.deepEqual(
+    events.map((e) => Number(e.kv.mod_revision)),
+    Array.from({ length: 500 }, (_, i) => first + i),
+  );
+  await watch.cancel();
+});
+
+Deno.test("Watch keeps a transaction's events together", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const watch = client.openWatch();
+  await watch.create({ key: Buffer.from("\0"), range_end: Buffer.from("\0") });
+  await client.txn({ success: [op.put("z"), op.put("a"), op.put("m")] });
+  assert.equal(show((await watch.next()).events), "z= a= m=");
+  await watch.cancel();
+});
+
+Deno.test("Watch refuses bad requests with canceled responses and lives on", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const revision = Number((await client.put("a")).header.revision);
+  await client.put("a");
+  const watch = client.openWatch();
+  await watch.create({ key: Buffer.from("a"), watch_id: 7 });
+  const cases: [Message, string][] = [
+    [
+      { key: Buffer.from("a"), watch_id: 7 },
+      "mvcc: duplicate watch ID provided on the WatchStream",
+    ],
+    [{ key: Buffer.from("b"), range_end: Buffer.from("a") }, "mvcc: watcher range is empty"],
+    [
+      { key: Buffer.from("a"), start_revision: -1 },
+      "etcdserver: mvcc: required revision has been compacted",
+    ],
+  ];
+  for (const [request, reason] of cases) {
+    const response = await watch.create(request);
+    assert.deepEqual(
+      [response.created, response.canceled, response.watch_id, response.cancel_reason],
+      [true, true, "-1", reason],
+    );
+  }
+  await client.kv.call("Compact", { revision: revision + 1 });
+  const created = await watch.create({ key: Buffer.from("a"), start_revision: revision });
+  assert.deepEqual([created.created, created.canceled], [true, false]);
+  const canceled = await watch.next();
+  assert.deepEqual(
+    [canceled.canceled, canceled.compact_revision, canceled.cancel_reason],
+    [true, `${revision + 1}`, ""],
+  );
+  await client.put("a", "live");
+  assert.equal((await watch.next()).watch_id, "7");
+  await watch.cancel();
+});
+
+Deno.test("Watch filters leave no empty responses behind", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const watch = client.openWatch();
+  await watch.create({ key: Buffer.from("f"), filters: ["NOPUT"] });
+  await client.put("f");
+  await client.put("f");
+  await client.delete("f");
+  assert.equal(show((await watch.next()).events), "-f=");
+  assert.equal(watch.pending, 0);
+  await watch.cancel();
+});
+
+Deno.test("Watch answers a progress request behind all events, when every watcher has caught up", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const watch = client.openWatch();
+  await watch.create({ key: Buffer.from("p") });
+  await client.put("other");
+  const { header } = await client.put("p");
+  watch.send({ progress_request: {} });
+  assert.equal((await watch.next()).events.length, 1);
+  const progress = await watch.next();
+  assert.deepEqual([progress.watch_id, progress.events.length], ["-1", 0]);
+  assert.ok(Number(progress.header.revision) >= Number(header.revision));
+  await watch.cancel();
+});
+
+Deno.test("Watch fragments only where it was asked to", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const watch = client.openWatch();
+  const all = { key: Buffer.from("\0"), range_end: Buffer.from("\0") };
+  await watch.create({ ...all, fragment: true });
+  const value = "x".repeat(700 * 1024);
+  const first = await client.revision() + 1;
+  for (let i = 0; i < 5; i++) await client.put(`k${i}`, value);
+  const later = client.openWatch();
+  await later.create({ ...all, start_revision: first, fragment: true });
+  const parts: Message[] = [];
+  let events = 0;
+  while (events < 5) {
+    const part = await later.next();
+    parts.push(part);
+    events += part.events.length;
+  }
+  assert.ok(parts.every((p) => p.events.length <= 3), "no part is larger than 2 MiB");
+  assert.equal(parts.at(-1)!.fragment, false);
+  await watch.cancel();
+  await later.cancel();
+});
+
+Deno.test("a watcher that does not read costs bounded memory, never slows writers, and loses nothing", async () => {
+  await using server = await startTestServer({ eventWindowBytes: 1 << 20 });
+  const { client } = server;
+  const watch = client.openWatch();
+  const first = Number((await watch.create({ key: Buffer.from("k") })).header.revision) + 1;
+  watch.stream.pause();
+  const value = "x".repeat(100_000);
+  for (let i = 0; i < 20; i++) {
+    await Promise.all(Array.from({ length: 50 }, () => client.put("k", value)));
+  }
+  assert.equal((await client.range("k")).kvs[0].version, "1000");
+  watch.stream.resume();
+  const events = await watch.events(1000);
+  assert.deepEqual(
+    events.map((e) => Number(e.kv.mod_revision)),
+    Array.from({ length: 1000 }, (_, i) => first + i),
+  );
+  await watch.cancel();
+});
+
+Deno.test("progress notifications come when nothing else does", async () => {
+  await using server = await startTestServer({ watchProgressNotifyIntervalMs: 100 });
+  const { client } = server;
+  const watch = client.openWatch();
+  await watch.create({ key: Buffer.from("quiet"), progress_notify: true });
+  await client.put("other");
+  await eventually("a progress notification at the newest revision", async () => {
+    const { events, watch_id, header } = await watch.next();
+    assert.deepEqual([events.length, watch_id], [0, "0"]);
+    return Number(header.revision) === await client.revision();
+  });
+  await watch.cancel();
+});
