@@ -1,4 +1,9 @@
-import { HAND_WRITTEN, ID_FIELDS, RAW_FIELDS } from "./pb/choices.ts";
+import {
+  HAND_WRITTEN,
+  ID_FIELDS,
+  RAW_FIELDS,
+  RAW_TYPES,
+} from "./pb/choices.ts";
 import { generateDescriptors } from "./pb/descriptor.ts";
 import { parseProto } from "./pb/parser.ts";
 import { allMessages, type ProtoFile, Symbols } from "./pb/schema.ts";
@@ -61,6 +66,11 @@ function checkChoices(files: readonly ProtoFile[], symbols: Symbols): void {
       : type.kind === "scalar" &&
         (type.scalar === "int64" || type.scalar === "uint64");
     if (!fits) throw new Error(`Cannot apply choice for "${name}": wrong type`);
+  }
+  for (const name of RAW_TYPES) {
+    if (symbols.resolve(name, "").kind !== "message") {
+      throw new Error(`Cannot apply choice for "${name}": not a message`);
+    }
   }
 }
 
