@@ -28,20 +28,29 @@ export class Alarms implements StateTable {
   readonly #byKey = new Map<string, Alarm>();
 
   apply(key: Uint8Array, value: Uint8Array | undefined): void {
-    const memberId = new DataView(key.buffer, key.byteOffset, key.byteLength).getBigUint64(0);
+    const memberId = new DataView(key.buffer, key.byteOffset, key.byteLength)
+      .getBigUint64(0);
     const type = key[8]!;
     const name = `${memberId}/${type}`;
     if (value === undefined) this.#byKey.delete(name);
-    else this.#byKey.set(name, { memberId, type, origin: value[0] ?? AlarmOrigin.Client });
+    else {this.#byKey.set(name, {
+        memberId,
+        type,
+        origin: value[0] ?? AlarmOrigin.Client,
+      });}
   }
 
   /** All alarms of a type, or all of them for `None`. */
   list(type: number = AlarmType.None): Alarm[] {
-    return [...this.#byKey.values()].filter((a) => type === AlarmType.None || a.type === type);
+    return [...this.#byKey.values()].filter((a) =>
+      type === AlarmType.None || a.type === type
+    );
   }
 
   has(type: AlarmType): boolean {
-    for (const alarm of this.#byKey.values()) if (alarm.type === type) return true;
+    for (const alarm of this.#byKey.values()) {
+      if (alarm.type === type) return true;
+    }
     return false;
   }
 

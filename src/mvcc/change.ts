@@ -1,6 +1,10 @@
 import { assert } from "../base/assert.ts";
 import { EMPTY } from "../base/bytes.ts";
-import { sizeEvent, writeEvent, writeTombstoneRecord } from "../pb/key_value.ts";
+import {
+  sizeEvent,
+  writeEvent,
+  writeTombstoneRecord,
+} from "../pb/key_value.ts";
 import type { Event } from "./event.ts";
 import type { KeyEntry, PendingWrite } from "./key_entry.ts";
 import type { ValueStore } from "./value_store.ts";
@@ -76,7 +80,10 @@ export class Change implements PendingWrite, Event {
 
   #located(): Uint8Array {
     const record = this.locate();
-    assert(record !== undefined, "an event's record is in memory while it is handed out");
+    assert(
+      record !== undefined,
+      "an event's record is in memory while it is handed out",
+    );
     return record;
   }
 }

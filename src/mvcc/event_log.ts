@@ -40,7 +40,10 @@ export class EventLog implements EventSource {
     if (this.window.coveredAfter <= rev) {
       const events = this.window.after(rev, maxBytes);
       if (events.every((event) => event.locate() !== undefined)) {
-        return { events, throughRevision: events.at(-1)?.rev ?? this.currentRevision };
+        return {
+          events,
+          throughRevision: events.at(-1)?.rev ?? this.currentRevision,
+        };
       }
     }
     return this.#readBack(rev, maxBytes);
@@ -69,16 +72,26 @@ export class EventLog implements EventSource {
       readRecordHead(record, 0, record.length, head);
       if (head.modRev > through) break;
       const key = record.subarray(head.keyStart, head.keyEnd);
-      events.push(new HistoricEvent(head.modRev, rows.sub, rows.deleted, key, record));
+      events.push(
+        new HistoricEvent(head.modRev, rows.sub, rows.deleted, key, record),
+      );
     }
-    return { events, throughRevision: isWhole ? through : events.at(-1)?.rev ?? through };
+    return {
+      events,
+      throughRevision: isWhole ? through : events.at(-1)?.rev ?? through,
+    };
   }
 
   /** Resolves the previous record from memory, or names the row to fetch. */
   #previousOf(event: Event): RowId | undefined {
     if (event instanceof Change) {
-      const record = this.records.values.get(event.previousAddress, event.previousBytes);
-      if (record === undefined) return { rev: event.previousRev, sub: event.previousSub };
+      const record = this.records.values.get(
+        event.previousAddress,
+        event.previousBytes,
+      );
+      if (record === undefined) {
+        return { rev: event.previousRev, sub: event.previousSub };
+      }
       event.previousRecord = record;
       return undefined;
     }
@@ -96,7 +109,9 @@ export class EventLog implements EventSource {
   }
 
   async #fetchPrevious(missing: { event: Event; row: RowId }[]): Promise<void> {
-    const records = await this.records.backend.valuesOf(missing.map((m) => m.row));
+    const records = await this.records.backend.valuesOf(
+      missing.map((m) => m.row),
+    );
     for (let i = 0; i < missing.length; i++) {
       const { event } = missing[i]!;
       const record = records[i];

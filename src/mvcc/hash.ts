@@ -33,7 +33,9 @@ export async function hashKv(store: Store, revision: number): Promise<KvHash> {
     await hashEntries(store, entries, hashRevision, compactRevision, crc);
     after = entries[entries.length - 1]!.key;
     await new Promise((resolve) => setTimeout(resolve, 0));
-    if (store.compactRevision > hashRevision) throw new DomainError("compacted");
+    if (store.compactRevision > hashRevision) {
+      throw new DomainError("compacted");
+    }
   }
   return { hash: crc.value, compactRevision, hashRevision };
 }

@@ -24,7 +24,9 @@ export class HistoricEvent implements Event {
 
   /** Says what came before: a record, or undefined if nothing did or compaction took it. */
   setPrevious(record: Uint8Array | undefined): void {
-    this.#wireWithPrevious = record === undefined ? this.wire : this.#encode(record);
+    this.#wireWithPrevious = record === undefined
+      ? this.wire
+      : this.#encode(record);
   }
 
   #encode(previous: Uint8Array | undefined): Uint8Array {

@@ -16,7 +16,9 @@ export interface KeyRange {
 
 /** Reads a request's pair. */
 export function keyRange(key: Uint8Array, rangeEnd: Uint8Array): KeyRange {
-  if (rangeEnd.length === 0) return { start: key, end: undefined, isSingle: true };
+  if (rangeEnd.length === 0) {
+    return { start: key, end: undefined, isSingle: true };
+  }
   if (rangeEnd.length === 1 && rangeEnd[0] === 0) {
     return { start: key, end: undefined, isSingle: false };
   }

@@ -19,5 +19,7 @@ export function leaseStateKey(id: bigint): Uint8Array {
 
 /** The id behind a state key. */
 export function leaseOfStateKey(key: Uint8Array): bigint {
-  return new DataView(key.buffer, key.byteOffset, key.byteLength).getBigInt64(0);
+  return new DataView(key.buffer, key.byteOffset, key.byteLength).getBigInt64(
+    0,
+  );
 }

@@ -14,7 +14,11 @@ import { type KeyEntry, VersionRef } from "./key_entry.ts";
 import type { KeyIndex } from "./key_index.ts";
 import { isEmptyRange, type KeyRange, keyRange } from "./key_range.ts";
 import type { LivenessJournal } from "./liveness_journal.ts";
-import { type FetchedRecords, MissingRecords, type Records } from "./records.ts";
+import {
+  type FetchedRecords,
+  MissingRecords,
+  type Records,
+} from "./records.ts";
 
 /** What a read sees. */
 export interface ReadView {
@@ -32,8 +36,13 @@ export interface RevisionBounds {
 }
 
 /** Throws if `revision` cannot be read. Zero or less means the newest, except below the compact revision in a txn. */
-export function checkReadRevision(revision: number, bounds: RevisionBounds): void {
-  if (revision > bounds.currentRevision) throw new DomainError("futureRevision");
+export function checkReadRevision(
+  revision: number,
+  bounds: RevisionBounds,
+): void {
+  if (revision > bounds.currentRevision) {
+    throw new DomainError("futureRevision");
+  }
   if (revision < bounds.compactRevision) throw new DomainError("compacted");
 }
 
@@ -55,7 +64,9 @@ export class RangeReader {
 
   /** The answer, without its header. */
   read(request: RangeRequest, view: ReadView): RangeResponse {
-    if (request.rangeEnd.length === 0 && !needsAll(request)) return this.#readOne(request, view);
+    if (request.rangeEnd.length === 0 && !needsAll(request)) {
+      return this.#readOne(request, view);
+    }
     const range = keyRange(request.key, request.rangeEnd);
     const response = newRangeResponse();
     if (isEmptyRange(range)) return response;
@@ -71,9 +82,13 @@ export class RangeReader {
       this.#finishSorted(request, records, limit, response);
       return response;
     }
-    response.count = records.length < limit ? records.length : this.count(range, view);
+    response.count = records.length < limit
+      ? records.length
+      : this.count(range, view);
     response.more = response.count > records.length;
-    if (request.sortTarget !== SortTarget.KEY) sortRecords(records, request.sortTarget, 1);
+    if (request.sortTarget !== SortTarget.KEY) {
+      sortRecords(records, request.sortTarget, 1);
+    }
     response.kvs = request.keysOnly ? records.map(withoutValue) : records;
     return response;
   }
@@ -91,7 +106,8 @@ export class RangeReader {
       // The changes of liveness since then, or the range itself: whichever is less to look at.
       const changes = this.journal.changesAfter(view.revision);
       if (changes !== undefined && changes < live) {
-        return live - this.journal.adjustmentAfter(view.revision, range.start, range.end);
+        return live -
+          this.journal.adjustmentAfter(view.revision, range.start, range.end);
       }
     }
     let count = 0;
@@ -103,7 +119,11 @@ export class RangeReader {
   }
 
   /** Calls `visit` with each key that the view sees in the range, in order, until it returns false. */
-  forEachKey(range: KeyRange, view: ReadView, visit: (entry: KeyEntry) => boolean): void {
+  forEachKey(
+    range: KeyRange,
+    view: ReadView,
+    visit: (entry: KeyEntry) => boolean,
+  ): void {
     if (range.isSingle) {
       const entry = this.index.get(range.start);
       if (entry !== undefined && this.visible(entry, view)) visit(entry);
@@ -123,7 +143,9 @@ export class RangeReader {
     if (entry === undefined || !this.visible(entry, view)) return undefined;
     const ref = this.#ref;
     const record = this.records.view(ref, view.fetched);
-    if (record === undefined) throw new MissingRecords([{ rev: ref.rev, sub: ref.sub }]);
+    if (record === undefined) {
+      throw new MissingRecords([{ rev: ref.rev, sub: ref.sub }]);
+    }
     return record;
   }
 
@@ -186,7 +208,9 @@ export class RangeReader {
     limit: number,
     response: RangeResponse,
   ): void {
-    let kept = hasFilter(request) ? records.filter((r) => passes(request, r)) : records;
+    let kept = hasFilter(request)
+      ? records.filter((r) => passes(request, r))
+      : records;
     const descending = request.sortOrder === SortOrder.DESCEND;
     if (request.sortTarget === SortTarget.KEY) {
       if (descending) kept.reverse();
@@ -208,22 +232,33 @@ function hasFilter(request: RangeRequest): boolean {
 function needsAll(request: RangeRequest): boolean {
   if (hasFilter(request)) return true;
   if (request.sortOrder === SortOrder.NONE) return false;
-  return request.sortOrder === SortOrder.DESCEND || request.sortTarget !== SortTarget.KEY;
+  return request.sortOrder === SortOrder.DESCEND ||
+    request.sortTarget !== SortTarget.KEY;
 }
 
 function passes(request: RangeRequest, record: Uint8Array): boolean {
   const { modRevision, createRevision } = decodeKeyValue(record);
-  return (request.minModRevision === 0 || modRevision >= request.minModRevision) &&
+  return (request.minModRevision === 0 ||
+    modRevision >= request.minModRevision) &&
     (request.maxModRevision === 0 || modRevision <= request.maxModRevision) &&
-    (request.minCreateRevision === 0 || createRevision >= request.minCreateRevision) &&
-    (request.maxCreateRevision === 0 || createRevision <= request.maxCreateRevision);
+    (request.minCreateRevision === 0 ||
+      createRevision >= request.minCreateRevision) &&
+    (request.maxCreateRevision === 0 ||
+      createRevision <= request.maxCreateRevision);
 }
 
 /** Sorts in place, stable, by another field than the key. */
-function sortRecords(records: Uint8Array[], target: number, sign: 1 | -1): void {
+function sortRecords(
+  records: Uint8Array[],
+  target: number,
+  sign: 1 | -1,
+): void {
   const order = ORDER[target];
   if (order === undefined) return;
-  const decoded = records.map((record) => ({ record, kv: decodeKeyValue(record) }));
+  const decoded = records.map((record) => ({
+    record,
+    kv: decodeKeyValue(record),
+  }));
   decoded.sort((a, b) => sign * order(a.kv, b.kv));
   for (let i = 0; i < records.length; i++) records[i] = decoded[i]!.record;
 }

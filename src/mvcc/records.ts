@@ -38,7 +38,8 @@ export class Records {
     row: { rev: number; sub: number; address: number; recordBytes: number },
     fetched: FetchedRecords | undefined,
   ): Uint8Array | undefined {
-    return this.values.get(row.address, row.recordBytes) ?? fetched?.get(row.rev, row.sub);
+    return this.values.get(row.address, row.recordBytes) ??
+      fetched?.get(row.rev, row.sub);
   }
 
   /**
@@ -57,7 +58,9 @@ export class Records {
 
   #keep(row: RowId, record: Uint8Array): void {
     const entry = this.index.get(readRecordKey(record, 0, record.length));
-    if (entry === undefined || entry.rev !== row.rev || entry.sub !== row.sub) return;
+    if (entry === undefined || entry.rev !== row.rev || entry.sub !== row.sub) {
+      return;
+    }
     if (this.values.get(entry.address, entry.recordBytes) !== undefined) return;
     entry.relocate(entry.address, this.values.append(record));
   }

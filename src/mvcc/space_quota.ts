@@ -34,7 +34,8 @@ export class SpaceQuota {
 
   /** What is in use now, as far as can be told without a look. */
   get usedBytes(): number {
-    return this.#size.inUseBytes + this.store.bytesAppended - this.#appendedAtLook;
+    return this.#size.inUseBytes + this.store.bytesAppended -
+      this.#appendedAtLook;
   }
 
   /** Throws if no write may be made at all. */

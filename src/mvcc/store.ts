@@ -24,7 +24,11 @@ import type { KeyEntry } from "./key_entry.ts";
 import { KeyIndex } from "./key_index.ts";
 import type { LeaseBook } from "./lease_book.ts";
 import { LivenessJournal } from "./liveness_journal.ts";
-import { checkReadRevision, RangeReader, type ReadView } from "./range_reader.ts";
+import {
+  checkReadRevision,
+  RangeReader,
+  type ReadView,
+} from "./range_reader.ts";
 import { FetchedRecords, MissingRecords, Records } from "./records.ts";
 import { SupersededQueue } from "./superseded_queue.ts";
 import { TxnEvaluator } from "./txn.ts";
@@ -116,11 +120,18 @@ export class Store implements BatchSink {
     this.#journal = new LivenessJournal(options.livenessJournalEntries);
     this.#window = new EventWindow(0, options.eventWindowBytes);
     this.events = new EventLog(this, this.#window, this.records, backend);
-    this.reader = new RangeReader(this.index, this.records, this.#journal, this);
+    this.reader = new RangeReader(
+      this.index,
+      this.records,
+      this.#journal,
+      this,
+    );
     this.#txn = new TxnEvaluator(this.reader);
     this.queue = new WriteQueue(this, options.queue);
     this.#observer = observer;
-    this.#tables.set(StateKind.Meta, { apply: (key, value) => this.#applyMeta(key, value) });
+    this.#tables.set(StateKind.Meta, {
+      apply: (key, value) => this.#applyMeta(key, value),
+    });
   }
 
   /** The revision of the newest commit; 1 in an empty store. */
@@ -168,17 +179,23 @@ export class Store implements BatchSink {
       state: ({ kind, key, value }) => this.#table(kind).apply(key, value),
       rows: (block) => this.#loadRows(block, leased),
     });
-    for (const { lease, key } of leased) if (lease !== 0n) this.leases.attach(lease, key);
+    for (const { lease, key } of leased) {
+      if (lease !== 0n) this.leases.attach(lease, key);
+    }
     this.#window.reset(this.#currentRevision);
   }
 
   /** Answers a Range. Synchronous while the records are in memory. */
-  range(request: RangeRequest): Read<RangeResponse> | Promise<Read<RangeResponse>> {
+  range(
+    request: RangeRequest,
+  ): Read<RangeResponse> | Promise<Read<RangeResponse>> {
     checkReadRevision(
       request.revision > 0 ? request.revision : this.#currentRevision,
       this,
     );
-    const revision = request.revision > 0 ? request.revision : this.#currentRevision;
+    const revision = request.revision > 0
+      ? request.revision
+      : this.#currentRevision;
     try {
       const response = this.reader.read(request, {
         revision,
@@ -209,7 +226,9 @@ export class Store implements BatchSink {
   }
 
   /** A transaction of ranges alone: answered like a read. */
-  readOnlyTxn(request: TxnRequest): Read<TxnResponse> | Promise<Read<TxnResponse>> {
+  readOnlyTxn(
+    request: TxnRequest,
+  ): Read<TxnResponse> | Promise<Read<TxnResponse>> {
     const revision = this.#currentRevision;
     try {
       const view = { revision, seesPending: false, fetched: undefined };
@@ -243,18 +262,28 @@ export class Store implements BatchSink {
     while (rows.length < max) {
       const entry = this.#superseded.takeUpTo(compacted);
       if (entry === undefined) break;
-      const isGone = entry.compact(compacted, (rev, sub, address, recordBytes) => {
-        rows.push({ rev, sub });
-        this.values.release(address, recordBytes);
-      });
+      const isGone = entry.compact(
+        compacted,
+        (rev, sub, address, recordBytes) => {
+          rows.push({ rev, sub });
+          this.values.release(address, recordBytes);
+        },
+      );
       if (isGone && entry.pending === undefined) this.index.remove(entry);
-      else if (!entry.isLive && entry.rev === compacted) this.#keptTombstones.push(entry);
+      else if (!entry.isLive && entry.rev === compacted) {
+        this.#keptTombstones.push(entry);
+      }
     }
     return rows;
   }
 
   newBatch(): WriteBatch {
-    return new WriteBatch(this.#currentRevision + 1, this.index, this.records, this.leases);
+    return new WriteBatch(
+      this.#currentRevision + 1,
+      this.index,
+      this.records,
+      this.leases,
+    );
   }
 
   async commit(batch: WriteBatch): Promise<void> {
@@ -282,7 +311,11 @@ export class Store implements BatchSink {
     }
     this.#failure = undefined;
     this.#bytesAppended += bytes;
-    this.#observer?.committed(this.clock.monotonicMs() - began, batch.changes.length, bytes);
+    this.#observer?.committed(
+      this.clock.monotonicMs() - began,
+      batch.changes.length,
+      bytes,
+    );
     try {
       this.#apply(batch);
     } catch (error) {
@@ -307,7 +340,10 @@ export class Store implements BatchSink {
     });
   }
 
-  #write<T>(evaluate: (tx: WriteBatch) => T, bytes: number): Promise<Written<T>> {
+  #write<T>(
+    evaluate: (tx: WriteBatch) => T,
+    bytes: number,
+  ): Promise<Written<T>> {
     return new Promise((resolve, reject) => {
       this.queue.submit({
         evaluate,
@@ -324,11 +360,16 @@ export class Store implements BatchSink {
       outcome = await this.backend.append(batch);
     } catch (error) {
       // The answer may be lost and the batch there all the same: its id says so.
-      const found = await this.backend.batchIdAt(batch.seq).catch(() => undefined);
+      const found = await this.backend.batchIdAt(batch.seq).catch(() =>
+        undefined
+      );
       if (found === undefined || !equalBytes(found, id)) throw error;
       outcome = "committed";
     }
-    assert(outcome === "committed", "nobody else writes to an exclusive backend");
+    assert(
+      outcome === "committed",
+      "nobody else writes to an exclusive backend",
+    );
   }
 
   #apply(batch: WriteBatch): void {
@@ -344,7 +385,9 @@ export class Store implements BatchSink {
     this.#seq++;
     this.#currentRevision = batch.revision;
     if (changes.length === 0) return;
-    for (const listener of this.#listeners) listener.committed(changes, batch.revision);
+    for (const listener of this.#listeners) {
+      listener.committed(changes, batch.revision);
+    }
   }
 
   #applyChange(change: Change): void {
@@ -405,7 +448,9 @@ export class Store implements BatchSink {
     while (rows.next()) {
       const { recordStart: start, recordEnd: end } = rows;
       readRecordHead(block, start, end, head);
-      const entry = this.index.getOrCreate(block.subarray(head.keyStart, head.keyEnd));
+      const entry = this.index.getOrCreate(
+        block.subarray(head.keyStart, head.keyEnd),
+      );
       this.#commitVersion(
         entry,
         head.modRev,
@@ -429,10 +474,17 @@ export class Store implements BatchSink {
   #applyMeta(key: Uint8Array, value: Uint8Array | undefined): void {
     if (!equalBytes(key, COMPACT_REVISION_KEY) || value === undefined) return;
     this.#compactRevision = Number(text(value));
-    assert(Number.isSafeInteger(this.#compactRevision), "the compact revision is an integer");
-    for (const entry of this.#keptTombstones.splice(0)) this.#superseded.pushFront(entry);
+    assert(
+      Number.isSafeInteger(this.#compactRevision),
+      "the compact revision is an integer",
+    );
+    for (const entry of this.#keptTombstones.splice(0)) {
+      this.#superseded.pushFront(entry);
+    }
     this.#journal.trim(this.#compactRevision);
-    for (const listener of this.#listeners) listener.compacted(this.#compactRevision);
+    for (const listener of this.#listeners) {
+      listener.compacted(this.#compactRevision);
+    }
   }
 
   async #rangeWithFetch(
@@ -448,7 +500,10 @@ export class Store implements BatchSink {
       const view: ReadView = { revision, seesPending: false, fetched };
       try {
         const response = this.reader.read(request, view);
-        return { response, revision: request.revision > 0 ? this.#currentRevision : current };
+        return {
+          response,
+          revision: request.revision > 0 ? this.#currentRevision : current,
+        };
       } catch (error) {
         if (!(error instanceof MissingRecords)) throw error;
         rows = error.rows;

@@ -23,7 +23,11 @@ import { decodeKeyValue, type KeyValue, newKeyValue } from "../pb/mvccpb.ts";
 import type { KeyEntry } from "./key_entry.ts";
 import { keyRange } from "./key_range.ts";
 import { MissingRecords } from "./records.ts";
-import { checkReadRevision, type RangeReader, type ReadView } from "./range_reader.ts";
+import {
+  checkReadRevision,
+  type RangeReader,
+  type ReadView,
+} from "./range_reader.ts";
 import type { WriteBatch } from "./write_batch.ts";
 
 /**
@@ -39,7 +43,10 @@ export class TxnEvaluator {
     return this.#put(request, batch);
   }
 
-  deleteRange(request: DeleteRangeRequest, batch: WriteBatch): DeleteRangeResponse {
+  deleteRange(
+    request: DeleteRangeRequest,
+    batch: WriteBatch,
+  ): DeleteRangeResponse {
     return this.#deleteRange(request, batch);
   }
 
@@ -74,11 +81,20 @@ export class TxnEvaluator {
     }
   }
 
-  #check(request: TxnRequest, path: Path, batch: WriteBatch, view: ReadView): void {
+  #check(
+    request: TxnRequest,
+    path: Path,
+    batch: WriteBatch,
+    view: ReadView,
+  ): void {
     for (const op of branch(request, path)) {
-      if (op.requestRange !== undefined) this.#checkRange(op.requestRange, view);
-      else if (op.requestPut !== undefined) this.#checkPut(op.requestPut, batch, view);
-      else if (op.requestTxn !== undefined) this.#check(op.requestTxn, path, batch, view);
+      if (op.requestRange !== undefined) {
+        this.#checkRange(op.requestRange, view);
+      } else if (op.requestPut !== undefined) {
+        this.#checkPut(op.requestPut, batch, view);
+      } else if (op.requestTxn !== undefined) {
+        this.#check(op.requestTxn, path, batch, view);
+      }
     }
   }
 
@@ -126,7 +142,9 @@ export class TxnEvaluator {
       response.header = revisionHeader(batch.writeRevision);
       return newResponseOp({ responseDeleteRange: response });
     }
-    return newResponseOp({ responseTxn: this.#run(op.requestTxn!, path, batch) });
+    return newResponseOp({
+      responseTxn: this.#run(op.requestTxn!, path, batch),
+    });
   }
 
   #range(request: RangeRequest, view: ReadView): RangeResponse {
@@ -144,7 +162,9 @@ export class TxnEvaluator {
     if (request.prevKv || request.ignoreValue || request.ignoreLease) {
       const previous = this.reader.recordOf(request.key, batch.viewNow());
       if (request.prevKv) response.prevKv = previous;
-      if (previous !== undefined && (request.ignoreValue || request.ignoreLease)) {
+      if (
+        previous !== undefined && (request.ignoreValue || request.ignoreLease)
+      ) {
         const kv = decodeKeyValue(previous);
         if (request.ignoreValue) value = kv.value;
         if (request.ignoreLease) lease = kv.lease;
@@ -154,14 +174,21 @@ export class TxnEvaluator {
     return response;
   }
 
-  #deleteRange(request: DeleteRangeRequest, batch: WriteBatch): DeleteRangeResponse {
+  #deleteRange(
+    request: DeleteRangeRequest,
+    batch: WriteBatch,
+  ): DeleteRangeResponse {
     const view = batch.viewNow();
     const response = newDeleteRangeResponse();
     const entries: KeyEntry[] = [];
-    this.reader.forEachKey(keyRange(request.key, request.rangeEnd), view, (entry) => {
-      entries.push(entry);
-      return true;
-    });
+    this.reader.forEachKey(
+      keyRange(request.key, request.rangeEnd),
+      view,
+      (entry) => {
+        entries.push(entry);
+        return true;
+      },
+    );
     if (request.prevKv) {
       const missing = [];
       for (const { key } of entries) {
@@ -180,7 +207,9 @@ export class TxnEvaluator {
   }
 
   #holdsAll(compares: readonly Compare[], view: ReadView): boolean {
-    for (const compare of compares) if (!this.#holds(compare, view)) return false;
+    for (const compare of compares) {
+      if (!this.#holds(compare, view)) return false;
+    }
     return true;
   }
 
@@ -189,7 +218,9 @@ export class TxnEvaluator {
     let any = false;
     let holds = true;
     const missing = [];
-    if (compare.rangeEnd.length === 0 && compare.target !== CompareTarget.VALUE) {
+    if (
+      compare.rangeEnd.length === 0 && compare.target !== CompareTarget.VALUE
+    ) {
       const entry = this.reader.index.get(compare.key);
       if (entry !== undefined && this.reader.visible(entry, view)) {
         return holdsFor(compare, this.#newest(entry, view) ?? MISSING);
@@ -197,10 +228,14 @@ export class TxnEvaluator {
       return holdsFor(compare, MISSING);
     }
     const keys: Uint8Array[] = [];
-    this.reader.forEachKey(keyRange(compare.key, compare.rangeEnd), view, (entry) => {
-      keys.push(entry.key);
-      return true;
-    });
+    this.reader.forEachKey(
+      keyRange(compare.key, compare.rangeEnd),
+      view,
+      (entry) => {
+        keys.push(entry.key);
+        return true;
+      },
+    );
     for (const key of keys) {
       any = true;
       try {
@@ -213,13 +248,21 @@ export class TxnEvaluator {
       if (!holds) return false;
     }
     if (missing.length > 0) throw new MissingRecords(missing);
-    if (!any) return compare.target === CompareTarget.VALUE ? false : holdsFor(compare, MISSING);
+    if (!any) {
+      return compare.target === CompareTarget.VALUE
+        ? false
+        : holdsFor(compare, MISSING);
+    }
     return holds;
   }
 
   /** The fields of the newest visible version, without its record. */
   #newest(entry: KeyEntry, view: ReadView): ComparedFields | undefined {
-    for (let p = view.seesPending ? entry.pending : undefined; p !== undefined; p = p.prior) {
+    for (
+      let p = view.seesPending ? entry.pending : undefined;
+      p !== undefined;
+      p = p.prior
+    ) {
       if (p.rev > view.revision) continue;
       return {
         version: p.version,
@@ -262,14 +305,26 @@ function holdsFor(compare: Compare, kv: ComparedFields): boolean {
     case CompareTarget.VERSION:
       return outcome(compare.result, kv.version - (compare.version ?? 0));
     case CompareTarget.CREATE:
-      return outcome(compare.result, kv.createRevision - (compare.createRevision ?? 0));
+      return outcome(
+        compare.result,
+        kv.createRevision - (compare.createRevision ?? 0),
+      );
     case CompareTarget.MOD:
-      return outcome(compare.result, kv.modRevision - (compare.modRevision ?? 0));
+      return outcome(
+        compare.result,
+        kv.modRevision - (compare.modRevision ?? 0),
+      );
     case CompareTarget.VALUE:
-      return outcome(compare.result, compareBytes(kv.value, compare.value ?? EMPTY));
+      return outcome(
+        compare.result,
+        compareBytes(kv.value, compare.value ?? EMPTY),
+      );
     case CompareTarget.LEASE: {
       const other = compare.lease ?? 0n;
-      return outcome(compare.result, kv.lease === other ? 0 : kv.lease < other ? -1 : 1);
+      return outcome(
+        compare.result,
+        kv.lease === other ? 0 : kv.lease < other ? -1 : 1,
+      );
     }
     default:
       return outcome(compare.result, 0);

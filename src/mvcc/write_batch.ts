@@ -25,7 +25,11 @@ export interface WriteTx {
   /** Writes a tombstone; false if the key does not exist. */
   deleteKey(key: Uint8Array): boolean;
   /** Changes replicated state; applied to its table when the batch is durable. */
-  putState(kind: StateKind, key: Uint8Array, value: Uint8Array | undefined): void;
+  putState(
+    kind: StateKind,
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+  ): void;
   /** What this batch will make of a state key: its value, undefined if it is removed, null if the batch leaves it alone. */
   pendingState(kind: StateKind, key: Uint8Array): Uint8Array | undefined | null;
   /** The keys attached to a lease, those of this batch included, sorted. */
@@ -86,12 +90,20 @@ export class WriteBatch implements WriteTx {
 
   /** The state before the write under evaluation began. */
   viewBefore(): ReadView {
-    return { revision: this.revision, seesPending: true, fetched: this.fetched };
+    return {
+      revision: this.revision,
+      seesPending: true,
+      fetched: this.fetched,
+    };
   }
 
   /** The state with what the write under evaluation has done so far. */
   viewNow(): ReadView {
-    return { revision: this.writeRevision, seesPending: true, fetched: this.fetched };
+    return {
+      revision: this.writeRevision,
+      seesPending: true,
+      fetched: this.fetched,
+    };
   }
 
   begin(): void {
@@ -123,7 +135,14 @@ export class WriteBatch implements WriteTx {
     const version = live ? (prior ?? entry).version + 1 : 1;
     const createRev = live ? (prior ?? entry).createRev : rev;
     const values = this.records.values;
-    const size = sizeKeyValueRecord(entry.key, createRev, rev, version, value, lease);
+    const size = sizeKeyValueRecord(
+      entry.key,
+      createRev,
+      rev,
+      version,
+      value,
+      lease,
+    );
     const address = values.reserve(size);
     writeKeyValueRecord(
       values.reserveBuffer,
@@ -148,19 +167,33 @@ export class WriteBatch implements WriteTx {
     const values = this.records.values;
     const size = sizeTombstoneRecord(entry.key, rev);
     const address = values.reserve(size);
-    writeTombstoneRecord(values.reserveBuffer, values.reserveOffset, entry.key, rev);
+    writeTombstoneRecord(
+      values.reserveBuffer,
+      values.reserveOffset,
+      entry.key,
+      rev,
+    );
     this.#push(entry, 0, 0, 0n, address, size);
     return true;
   }
 
-  putState(kind: StateKind, key: Uint8Array, value: Uint8Array | undefined): void {
+  putState(
+    kind: StateKind,
+    key: Uint8Array,
+    value: Uint8Array | undefined,
+  ): void {
     this.state.push({ kind, key, value, after: this.changes.length });
   }
 
-  pendingState(kind: StateKind, key: Uint8Array): Uint8Array | undefined | null {
+  pendingState(
+    kind: StateKind,
+    key: Uint8Array,
+  ): Uint8Array | undefined | null {
     for (let i = this.state.length - 1; i >= 0; i--) {
       const change = this.state[i]!;
-      if (change.kind === kind && equalBytes(change.key, key)) return change.value;
+      if (change.kind === kind && equalBytes(change.key, key)) {
+        return change.value;
+      }
     }
     return null;
   }
@@ -176,11 +209,14 @@ export class WriteBatch implements WriteTx {
   keysOfLease(id: bigint): Uint8Array[] {
     const keys = this.leases.keysOf(id).filter((key) => {
       const pending = this.index.get(key)?.pending;
-      return pending === undefined || (!pending.deleted && pending.lease === id);
+      return pending === undefined ||
+        (!pending.deleted && pending.lease === id);
     });
     const seen = new Set<KeyEntry>(keys.map((key) => this.index.get(key)!));
     for (const change of this.changes) {
-      if (change.entry.pending !== change || change.lease !== id || change.deleted) continue;
+      if (
+        change.entry.pending !== change || change.lease !== id || change.deleted
+      ) continue;
       if (!seen.has(change.entry)) keys.push(change.key);
     }
     return keys.sort(compareBytes);
@@ -190,7 +226,9 @@ export class WriteBatch implements WriteTx {
   encodeRows(): Uint8Array<ArrayBuffer> {
     const changes = this.changes;
     let size = 0;
-    for (let i = 0; i < changes.length; i++) size += ROW_HEADER_BYTES + changes[i]!.recordBytes;
+    for (let i = 0; i < changes.length; i++) {
+      size += ROW_HEADER_BYTES + changes[i]!.recordBytes;
+    }
     const out = new Uint8Array(size);
     let at = 0;
     for (let i = 0; i < changes.length; i++) {

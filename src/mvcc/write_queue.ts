@@ -124,7 +124,11 @@ export class WriteQueue {
   /** Evaluates and commits writes from `start` on; returns the place of the first that is still to do. */
   async #round(writes: readonly QueuedWrite[], start: number): Promise<number> {
     const batch = this.sink.newBatch();
-    const done: { write: QueuedWrite; answer?: Written<unknown>; error?: unknown }[] = [];
+    const done: {
+      write: QueuedWrite;
+      answer?: Written<unknown>;
+      error?: unknown;
+    }[] = [];
     let at = start;
     for (; at < writes.length; at++) {
       const write = writes[at]!;
@@ -167,7 +171,9 @@ export class WriteQueue {
     const waiting = this.#waiting;
     let count = 0;
     let bytes = 0;
-    while (count < waiting.length && count < maxBatchWrites && bytes < maxBatchBytes) {
+    while (
+      count < waiting.length && count < maxBatchWrites && bytes < maxBatchBytes
+    ) {
       bytes += waiting[count++]!.bytes;
     }
     if (count === waiting.length) {

@@ -14,15 +14,20 @@ import {
 export function checkRange(request: RangeRequest): void {
   if (request.key.length === 0) throw new DomainError("emptyKey");
   if (
-    request.sortOrder < SortOrder.NONE || request.sortOrder > SortOrder.DESCEND ||
+    request.sortOrder < SortOrder.NONE ||
+    request.sortOrder > SortOrder.DESCEND ||
     request.sortTarget < SortTarget.KEY || request.sortTarget > SortTarget.VALUE
   ) throw new DomainError("invalidSortOption");
 }
 
 export function checkPut(request: PutRequest): void {
   if (request.key.length === 0) throw new DomainError("emptyKey");
-  if (request.ignoreValue && request.value.length !== 0) throw new DomainError("valueProvided");
-  if (request.ignoreLease && request.lease !== 0n) throw new DomainError("leaseProvided");
+  if (request.ignoreValue && request.value.length !== 0) {
+    throw new DomainError("valueProvided");
+  }
+  if (request.ignoreLease && request.lease !== 0n) {
+    throw new DomainError("leaseProvided");
+  }
 }
 
 export function checkDeleteRange(request: DeleteRangeRequest): void {
@@ -38,8 +43,12 @@ export function checkTxn(request: TxnRequest, maxOps: number): void {
 
 /** Whether the transaction is made of ranges alone; any nested one counts as a write. */
 export function isReadOnlyTxn(request: TxnRequest): boolean {
-  for (const op of request.success) if (op.requestRange === undefined) return false;
-  for (const op of request.failure) if (op.requestRange === undefined) return false;
+  for (const op of request.success) {
+    if (op.requestRange === undefined) return false;
+  }
+  for (const op of request.failure) {
+    if (op.requestRange === undefined) return false;
+  }
   return true;
 }
 
@@ -79,8 +88,9 @@ function checkTxnOps(request: TxnRequest, maxOps: number): void {
 function checkOp(op: RequestOp, maxOps: number): void {
   if (op.requestRange !== undefined) checkRange(op.requestRange);
   else if (op.requestPut !== undefined) checkPut(op.requestPut);
-  else if (op.requestDeleteRange !== undefined) checkDeleteRange(op.requestDeleteRange);
-  else if (op.requestTxn !== undefined) checkTxnOps(op.requestTxn, maxOps);
+  else if (op.requestDeleteRange !== undefined) {
+    checkDeleteRange(op.requestDeleteRange);
+  } else if (op.requestTxn !== undefined) checkTxnOps(op.requestTxn, maxOps);
   else throw new DomainError("keyNotFound");
 }
 
@@ -97,7 +107,9 @@ interface Writes {
 function checkOverlaps(ops: readonly RequestOp[]): Writes {
   const all: Writes = { puts: new Map(), deletes: [] };
   for (const op of ops) {
-    if (op.requestDeleteRange !== undefined) all.deletes.push(op.requestDeleteRange);
+    if (op.requestDeleteRange !== undefined) {
+      all.deletes.push(op.requestDeleteRange);
+    }
   }
   for (const op of ops) {
     if (op.requestTxn === undefined) continue;
@@ -106,7 +118,9 @@ function checkOverlaps(ops: readonly RequestOp[]): Writes {
     for (const [name, key] of otherwise.puts) then.puts.set(name, key);
     then.deletes.push(...otherwise.deletes);
     for (const [name, key] of then.puts) {
-      if (all.puts.has(name) || isDeleted(key, all.deletes)) throw new DomainError("duplicateKey");
+      if (all.puts.has(name) || isDeleted(key, all.deletes)) {
+        throw new DomainError("duplicateKey");
+      }
     }
     for (const key of all.puts.values()) {
       if (isDeleted(key, then.deletes)) throw new DomainError("duplicateKey");
@@ -118,18 +132,24 @@ function checkOverlaps(ops: readonly RequestOp[]): Writes {
     if (op.requestPut === undefined) continue;
     const { key } = op.requestPut;
     const name = latin1(key);
-    if (all.puts.has(name) || isDeleted(key, all.deletes)) throw new DomainError("duplicateKey");
+    if (all.puts.has(name) || isDeleted(key, all.deletes)) {
+      throw new DomainError("duplicateKey");
+    }
     all.puts.set(name, key);
   }
   return all;
 }
 
-function isDeleted(key: Uint8Array, deletes: readonly DeleteRangeRequest[]): boolean {
+function isDeleted(
+  key: Uint8Array,
+  deletes: readonly DeleteRangeRequest[],
+): boolean {
   return deletes.some(({ key: start, rangeEnd }) => {
     const order = compareBytes(key, start);
     if (rangeEnd.length === 0) return order === 0;
     if (order < 0) return false;
-    return (rangeEnd.length === 1 && rangeEnd[0] === 0) || compareBytes(key, rangeEnd) < 0;
+    return (rangeEnd.length === 1 && rangeEnd[0] === 0) ||
+      compareBytes(key, rangeEnd) < 0;
   });
 }
 

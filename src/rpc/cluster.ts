@@ -38,16 +38,39 @@ export class ClusterHandlers {
     const { memberAdd, memberRemove, memberUpdate, memberList, memberPromote } =
       ClusterService.methods;
     return [
-      { ...memberAdd, kind: "unary", handle: (r: MemberAddRequest) => this.add(r) },
-      { ...memberRemove, kind: "unary", handle: (r: MemberRemoveRequest) => this.remove(r) },
-      { ...memberUpdate, kind: "unary", handle: (r: MemberUpdateRequest) => this.update(r) },
-      { ...memberList, kind: "unary", handle: (r: MemberListRequest) => this.list(r) },
-      { ...memberPromote, kind: "unary", handle: (r: MemberPromoteRequest) => this.promote(r) },
+      {
+        ...memberAdd,
+        kind: "unary",
+        handle: (r: MemberAddRequest) => this.add(r),
+      },
+      {
+        ...memberRemove,
+        kind: "unary",
+        handle: (r: MemberRemoveRequest) => this.remove(r),
+      },
+      {
+        ...memberUpdate,
+        kind: "unary",
+        handle: (r: MemberUpdateRequest) => this.update(r),
+      },
+      {
+        ...memberList,
+        kind: "unary",
+        handle: (r: MemberListRequest) => this.list(r),
+      },
+      {
+        ...memberPromote,
+        kind: "unary",
+        handle: (r: MemberPromoteRequest) => this.promote(r),
+      },
     ];
   }
 
   list(_request: MemberListRequest): MemberListResponse {
-    return newMemberListResponse({ header: this.header.at(0), members: [this.#member()] });
+    return newMemberListResponse({
+      header: this.header.at(0),
+      members: [this.#member()],
+    });
   }
 
   add(request: MemberAddRequest): never {
@@ -73,11 +96,16 @@ export class ClusterHandlers {
     }
     if (request.ID !== this.self.id) throw new DomainError("memberNotFound");
     this.#peerUrls = request.peerURLs;
-    return newMemberUpdateResponse({ header: this.header.at(0), members: [this.#member()] });
+    return newMemberUpdateResponse({
+      header: this.header.at(0),
+      members: [this.#member()],
+    });
   }
 
   promote(request: MemberPromoteRequest): never {
-    throw new DomainError(request.ID === this.self.id ? "memberNotLearner" : "memberNotFound");
+    throw new DomainError(
+      request.ID === this.self.id ? "memberNotLearner" : "memberNotFound",
+    );
   }
 
   #member() {
@@ -95,6 +123,7 @@ function isUrl(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, pathname } = new URL(url);
   if (protocol === "unix:" || protocol === "unixs:") return true;
-  return (protocol === "http:" || protocol === "https:") && pathname.length <= 1 &&
+  return (protocol === "http:" || protocol === "https:") &&
+    pathname.length <= 1 &&
     /:\d+\/?$/.test(url);
 }

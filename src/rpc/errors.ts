@@ -15,19 +15,34 @@ export const STATUS: Readonly<Record<ErrorKind, Status>> = {
   valueProvided: etcd(Code.InvalidArgument, "value is provided"),
   leaseProvided: etcd(Code.InvalidArgument, "lease is provided"),
   tooManyOps: etcd(Code.InvalidArgument, "too many operations in txn request"),
-  duplicateKey: etcd(Code.InvalidArgument, "duplicate key given in txn request"),
+  duplicateKey: etcd(
+    Code.InvalidArgument,
+    "duplicate key given in txn request",
+  ),
   invalidSortOption: etcd(Code.InvalidArgument, "invalid sort option"),
-  invalidClientApiVersion: etcd(Code.InvalidArgument, "invalid client api version"),
+  invalidClientApiVersion: etcd(
+    Code.InvalidArgument,
+    "invalid client api version",
+  ),
   requestTooLarge: etcd(Code.InvalidArgument, "request is too large"),
-  compacted: etcd(Code.OutOfRange, "mvcc: required revision has been compacted"),
-  futureRevision: etcd(Code.OutOfRange, "mvcc: required revision is a future revision"),
+  compacted: etcd(
+    Code.OutOfRange,
+    "mvcc: required revision has been compacted",
+  ),
+  futureRevision: etcd(
+    Code.OutOfRange,
+    "mvcc: required revision is a future revision",
+  ),
   noSpace: etcd(Code.ResourceExhausted, "mvcc: database space exceeded"),
   corrupt: etcd(Code.DataLoss, "corrupt cluster"),
   leaseNotFound: etcd(Code.NotFound, "requested lease not found"),
   leaseExists: etcd(Code.FailedPrecondition, "lease already exists"),
   leaseTtlTooLarge: etcd(Code.OutOfRange, "too large lease TTL"),
   memberNotFound: etcd(Code.NotFound, "member not found"),
-  memberNotLearner: etcd(Code.FailedPrecondition, "can only promote a learner member"),
+  memberNotLearner: etcd(
+    Code.FailedPrecondition,
+    "can only promote a learner member",
+  ),
   memberNotEnoughStarted: etcd(
     Code.FailedPrecondition,
     "re-configuration failed due to not enough started members",
@@ -43,7 +58,10 @@ export const STATUS: Readonly<Record<ErrorKind, Status>> = {
   timeout: etcd(Code.Unavailable, "request timed out"),
   canceled: etcd(Code.Canceled, "request canceled"),
   watchCanceled: etcd(Code.Canceled, "watch canceled"),
-  deadlineExceeded: { code: Code.DeadlineExceeded, message: "context deadline exceeded" },
+  deadlineExceeded: {
+    code: Code.DeadlineExceeded,
+    message: "context deadline exceeded",
+  },
   unhealthy: etcd(Code.Unavailable, "unhealthy cluster"),
   rangeStreamSort: {
     code: Code.Unimplemented,
@@ -65,7 +83,10 @@ export const STATUS: Readonly<Record<ErrorKind, Status>> = {
     Code.FailedPrecondition,
     "cluster has a downgrade job in progress",
   ),
-  noInflightDowngrade: etcd(Code.FailedPrecondition, "no inflight downgrade job"),
+  noInflightDowngrade: etcd(
+    Code.FailedPrecondition,
+    "no inflight downgrade job",
+  ),
 };
 
 function etcd(code: Code, message: string): Status {
@@ -77,7 +98,9 @@ export function errorMapper(log: Logger): ErrorMapper {
   return (error, path) => {
     if (error instanceof DomainError) return STATUS[error.kind];
     if (error instanceof StatusError) return error;
-    if (error instanceof WireError) return { code: Code.Internal, message: error.message };
+    if (error instanceof WireError) {
+      return { code: Code.Internal, message: error.message };
+    }
     log.error("request failed unexpectedly", { path, error });
     return { code: Code.Unknown, message: "internal error" };
   };

@@ -18,7 +18,9 @@ export class HeaderSource {
     readonly memberId: bigint,
     readonly raftTerm: number,
   ) {
-    this.#prefix = encodeResponseHeader(newResponseHeader({ clusterId, memberId }));
+    this.#prefix = encodeResponseHeader(
+      newResponseHeader({ clusterId, memberId }),
+    );
     this.#suffix = encodeResponseHeader(newResponseHeader({ raftTerm }));
     this.#last = this.#encode(0);
   }
@@ -34,7 +36,9 @@ export class HeaderSource {
   #encode(revision: number): Uint8Array {
     const prefix = this.#prefix;
     const suffix = this.#suffix;
-    const out = new Uint8Array(prefix.length + REVISION_FIELD_BYTES + suffix.length);
+    const out = new Uint8Array(
+      prefix.length + REVISION_FIELD_BYTES + suffix.length,
+    );
     out.set(prefix);
     let at = prefix.length;
     if (revision > 0) {

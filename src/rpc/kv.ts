@@ -53,17 +53,31 @@ export class KvHandlers {
 
   /** The methods to register. */
   methods(): Method[] {
-    const { range, put, deleteRange, txn, compact, rangeStream: stream } = KVService.methods;
+    const { range, put, deleteRange, txn, compact, rangeStream: stream } =
+      KVService.methods;
     return [
       { ...range, kind: "unary", handle: (r: RangeRequest) => this.range(r) },
-      { ...put, kind: "unary", handle: (r: PutRequest, _: Call, n: number) => this.put(r, n) },
+      {
+        ...put,
+        kind: "unary",
+        handle: (r: PutRequest, _: Call, n: number) => this.put(r, n),
+      },
       {
         ...deleteRange,
         kind: "unary",
-        handle: (r: DeleteRangeRequest, _: Call, n: number) => this.deleteRange(r, n),
+        handle: (r: DeleteRangeRequest, _: Call, n: number) =>
+          this.deleteRange(r, n),
       },
-      { ...txn, kind: "unary", handle: (r: TxnRequest, _: Call, n: number) => this.txn(r, n) },
-      { ...compact, kind: "unary", handle: (r: CompactionRequest) => this.compact(r) },
+      {
+        ...txn,
+        kind: "unary",
+        handle: (r: TxnRequest, _: Call, n: number) => this.txn(r, n),
+      },
+      {
+        ...compact,
+        kind: "unary",
+        handle: (r: CompactionRequest) => this.compact(r),
+      },
       {
         ...stream,
         kind: "serverStream",
@@ -75,7 +89,9 @@ export class KvHandlers {
   range(request: RangeRequest): RangeResponse | Promise<RangeResponse> {
     checkRange(request);
     const read = this.store.range(request);
-    return read instanceof Promise ? read.then((r) => this.#headed(r)) : this.#headed(read);
+    return read instanceof Promise
+      ? read.then((r) => this.#headed(r))
+      : this.#headed(read);
   }
 
   async put(request: PutRequest, bytes: number): Promise<PutResponse> {
@@ -85,7 +101,10 @@ export class KvHandlers {
     return this.#answered(await this.store.put(request, bytes));
   }
 
-  async deleteRange(request: DeleteRangeRequest, bytes: number): Promise<DeleteRangeResponse> {
+  async deleteRange(
+    request: DeleteRangeRequest,
+    bytes: number,
+  ): Promise<DeleteRangeResponse> {
     checkDeleteRange(request);
     this.#checkSize(bytes);
     this.quota.admitAny();
@@ -94,7 +113,9 @@ export class KvHandlers {
 
   async txn(request: TxnRequest, bytes: number): Promise<TxnResponse> {
     checkTxn(request, this.options.maxTxnOps);
-    if (isReadOnlyTxn(request)) return this.#headed(await this.store.readOnlyTxn(request));
+    if (isReadOnlyTxn(request)) {
+      return this.#headed(await this.store.readOnlyTxn(request));
+    }
     this.#checkSize(bytes);
     const cost = txnCost(request);
     if (cost > 0) this.quota.admit(cost);
@@ -106,11 +127,15 @@ export class KvHandlers {
     this.quota.admitAny();
     await this.store.compact(request.revision);
     if (request.physical) await this.reaper.done;
-    return newCompactionResponse({ header: this.header.at(this.store.currentRevision) });
+    return newCompactionResponse({
+      header: this.header.at(this.store.currentRevision),
+    });
   }
 
   #checkSize(bytes: number): void {
-    if (bytes > this.options.maxRequestBytes) throw new DomainError("requestTooLarge");
+    if (bytes > this.options.maxRequestBytes) {
+      throw new DomainError("requestTooLarge");
+    }
   }
 
   #headed<T extends { header: Uint8Array | undefined }>(read: Read<T>): T {
@@ -118,7 +143,9 @@ export class KvHandlers {
     return read.response;
   }
 
-  #answered<T extends { header: Uint8Array | undefined }>(written: Written<T>): T {
+  #answered<T extends { header: Uint8Array | undefined }>(
+    written: Written<T>,
+  ): T {
     written.result.header = this.header.at(written.revision);
     return written.result;
   }

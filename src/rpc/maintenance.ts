@@ -6,13 +6,13 @@ import { hashKv } from "../mvcc/hash.ts";
 import type { SpaceQuota } from "../mvcc/space_quota.ts";
 import type { Store } from "../mvcc/store.ts";
 import {
-  AlarmRequest_AlarmAction as AlarmAction,
   type AlarmRequest,
+  AlarmRequest_AlarmAction as AlarmAction,
   type AlarmResponse,
   type DefragmentRequest,
   type DefragmentResponse,
-  DowngradeRequest_DowngradeAction as DowngradeAction,
   type DowngradeRequest,
+  DowngradeRequest_DowngradeAction as DowngradeAction,
   type HashKVRequest,
   type HashKVResponse,
   type HashRequest,
@@ -65,36 +65,64 @@ export class MaintenanceHandlers {
     const m = MaintenanceService.methods;
     return [
       { ...m.alarm, kind: "unary", handle: (r: AlarmRequest) => this.alarm(r) },
-      { ...m.status, kind: "unary", handle: (r: StatusRequest) => this.status(r) },
-      { ...m.defragment, kind: "unary", handle: (r: DefragmentRequest) => this.defragment(r) },
+      {
+        ...m.status,
+        kind: "unary",
+        handle: (r: StatusRequest) => this.status(r),
+      },
+      {
+        ...m.defragment,
+        kind: "unary",
+        handle: (r: DefragmentRequest) => this.defragment(r),
+      },
       { ...m.hash, kind: "unary", handle: (r: HashRequest) => this.hash(r) },
-      { ...m.hashKV, kind: "unary", handle: (r: HashKVRequest) => this.hashKv(r) },
+      {
+        ...m.hashKV,
+        kind: "unary",
+        handle: (r: HashKVRequest) => this.hashKv(r),
+      },
       {
         ...m.snapshot,
         kind: "serverStream",
         handle: (r: SnapshotRequest, _call, out) => this.snapshot(r, out),
       },
-      { ...m.moveLeader, kind: "unary", handle: (r: MoveLeaderRequest) => this.moveLeader(r) },
-      { ...m.downgrade, kind: "unary", handle: (r: DowngradeRequest) => this.downgrade(r) },
+      {
+        ...m.moveLeader,
+        kind: "unary",
+        handle: (r: MoveLeaderRequest) => this.moveLeader(r),
+      },
+      {
+        ...m.downgrade,
+        kind: "unary",
+        handle: (r: DowngradeRequest) => this.downgrade(r),
+      },
     ];
   }
 
   async alarm(request: AlarmRequest): Promise<AlarmResponse> {
-    const memberId = request.memberID === 0n ? this.info.memberId : request.memberID;
+    const memberId = request.memberID === 0n
+      ? this.info.memberId
+      : request.memberID;
     const alarm = { memberId, type: request.alarm, origin: AlarmOrigin.Client };
     let alarms: { memberId: bigint; type: number }[] = [];
     if (request.action === AlarmAction.GET) {
       alarms = this.alarms.list(request.alarm);
-    } else if (request.action === AlarmAction.ACTIVATE && isAlarm(request.alarm)) {
+    } else if (
+      request.action === AlarmAction.ACTIVATE && isAlarm(request.alarm)
+    ) {
       await this.store.write((tx) => this.alarms.activate(tx, alarm));
       alarms = [alarm];
     } else if (request.action === AlarmAction.DEACTIVATE) {
-      const { result } = await this.store.write((tx) => this.alarms.deactivate(tx, alarm));
+      const { result } = await this.store.write((tx) =>
+        this.alarms.deactivate(tx, alarm)
+      );
       if (result) alarms = [alarm];
     }
     return newAlarmResponse({
       header: this.header.at(this.store.currentRevision),
-      alarms: alarms.map((a) => newAlarmMember({ memberID: a.memberId, alarm: a.type })),
+      alarms: alarms.map((a) =>
+        newAlarmMember({ memberID: a.memberId, alarm: a.type })
+      ),
     });
   }
 
@@ -115,7 +143,9 @@ export class MaintenanceHandlers {
       raftIndex: this.store.seq + 1,
       raftAppliedIndex: this.store.seq + 1,
       errors: this.alarms.list().map((a) =>
-        `memberID:${a.memberId} alarm:${a.type === AlarmType.NoSpace ? "NOSPACE" : "CORRUPT"} `
+        `memberID:${a.memberId} alarm:${
+          a.type === AlarmType.NoSpace ? "NOSPACE" : "CORRUPT"
+        } `
       ),
       downgradeInfo: newDowngradeInfo(),
     });
@@ -128,11 +158,17 @@ export class MaintenanceHandlers {
 
   async hash(_request: HashRequest): Promise<HashResponse> {
     const { hash } = await hashKv(this.store, 0);
-    return newHashResponse({ header: this.header.at(this.store.currentRevision), hash });
+    return newHashResponse({
+      header: this.header.at(this.store.currentRevision),
+      hash,
+    });
   }
 
   async hashKv(request: HashKVRequest): Promise<HashKVResponse> {
-    const { hash, compactRevision, hashRevision } = await hashKv(this.store, request.revision);
+    const { hash, compactRevision, hashRevision } = await hashKv(
+      this.store,
+      request.revision,
+    );
     return newHashKVResponse({
       header: this.header.at(this.store.currentRevision),
       hash,
@@ -162,20 +198,26 @@ export class MaintenanceHandlers {
         }
         await out.drained();
       }
-      out.send(newSnapshotResponse({ blob: new Uint8Array(hash.digest()), version }));
+      out.send(
+        newSnapshotResponse({ blob: new Uint8Array(hash.digest()), version }),
+      );
     } finally {
       await snapshot.close();
     }
   }
 
   moveLeader(request: MoveLeaderRequest): MoveLeaderResponse {
-    if (request.targetID !== this.info.memberId) throw new DomainError("badLeaderTransferee");
+    if (request.targetID !== this.info.memberId) {
+      throw new DomainError("badLeaderTransferee");
+    }
     return newMoveLeaderResponse();
   }
 
   /** One version of the storage exists: there is nothing to downgrade to, and no job to cancel. */
   downgrade(request: DowngradeRequest): never {
-    if (request.action === DowngradeAction.CANCEL) throw new DomainError("noInflightDowngrade");
+    if (request.action === DowngradeAction.CANCEL) {
+      throw new DomainError("noInflightDowngrade");
+    }
     if (!/^\d+\.\d+(\.\d+)?$/.test(request.version)) {
       throw new DomainError("wrongDowngradeVersionFormat");
     }

@@ -38,7 +38,11 @@ export async function rangeStream(
   const first = await store.range({ ...request, countOnly: true });
   const { count } = first.response;
   const revision = request.revision > 0 ? request.revision : first.revision;
-  const wanted = request.countOnly ? 0 : request.limit > 0 ? Math.min(request.limit, count) : count;
+  const wanted = request.countOnly
+    ? 0
+    : request.limit > 0
+    ? Math.min(request.limit, count)
+    : count;
   let key = request.key;
   let sent = 0;
   let keys = FIRST_CHUNK_KEYS;
@@ -61,8 +65,11 @@ export async function rangeStream(
     const encoded = encodeRangeResponse(response);
     out.send(newRangeStreamResponse({ rangeResponse: encoded }));
     if (isLast) return;
-    if (encoded.length < GROW_BELOW_BYTES) keys = Math.min(keys * 2, MAX_CHUNK_KEYS);
-    else if (encoded.length > SHRINK_ABOVE_BYTES) keys = Math.max(keys >>> 1, 1);
+    if (encoded.length < GROW_BELOW_BYTES) {
+      keys = Math.min(keys * 2, MAX_CHUNK_KEYS);
+    } else if (encoded.length > SHRINK_ABOVE_BYTES) {
+      keys = Math.max(keys >>> 1, 1);
+    }
     key = successor(kvs[kvs.length - 1]!);
     await out.drained();
   } while (!out.isEnded);

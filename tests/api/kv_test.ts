@@ -18,7 +18,10 @@ Deno.test("Put counts versions and revisions, and a delete starts them again", a
     [`${first}`, `${second}`, "2", "b"],
   );
   const gone = await client.delete("k");
-  assert.deepEqual([gone.deleted, Number(gone.header.revision)], ["1", second + 1]);
+  assert.deepEqual([gone.deleted, Number(gone.header.revision)], [
+    "1",
+    second + 1,
+  ]);
   await client.put("k", "c");
   kv = (await client.range("k")).kvs[0];
   assert.deepEqual([kv.create_revision, kv.version], [`${second + 2}`, "1"]);
@@ -90,7 +93,10 @@ Deno.test("Range filters by revisions without changing the count", async () => {
   assert.equal(await keys({ max_mod_revision: first + 1 }), "b");
   assert.equal(await keys({ min_create_revision: first + 1 }), "b");
   assert.equal(await keys({ max_create_revision: first }), "a");
-  assert.equal(await keys({ max_create_revision: "9223372036854775807" }), "a b");
+  assert.equal(
+    await keys({ max_create_revision: "9223372036854775807" }),
+    "a b",
+  );
 });
 
 Deno.test("Range with keys_only leaves the value out and keeps the lease", async () => {
@@ -117,13 +123,21 @@ Deno.test("Range reads the past at every revision, with its counts", async () =>
     return response.kvs.map((kv: Message) => `${kv.key}=${kv.value}`).join(" ");
   };
   assert.deepEqual(
-    [await at(base + 1), await at(base + 2), await at(base + 3), await at(base + 4)],
+    [
+      await at(base + 1),
+      await at(base + 2),
+      await at(base + 3),
+      await at(base + 4),
+    ],
     ["a=1", "a=1 b=1", "b=1", "a=2 b=1"],
   );
-  assert.deepEqual(await failure(client.range("a", "", { revision: base + 5 })), {
-    code: 11,
-    message: "etcdserver: mvcc: required revision is a future revision",
-  });
+  assert.deepEqual(
+    await failure(client.range("a", "", { revision: base + 5 })),
+    {
+      code: 11,
+      message: "etcdserver: mvcc: required revision is a future revision",
+    },
+  );
 });
 
 Deno.test("requests with bad arguments fail with etcd's messages", async () => {
@@ -133,11 +147,31 @@ Deno.test("requests with bad arguments fail with etcd's messages", async () => {
     [client.range(""), 3, "etcdserver: key is not provided"],
     [client.put(""), 3, "etcdserver: key is not provided"],
     [client.delete(""), 3, "etcdserver: key is not provided"],
-    [client.range("a", "", { sort_order: 9 }), 3, "etcdserver: invalid sort option"],
-    [client.put("a", "v", { ignore_value: true }), 3, "etcdserver: value is provided"],
-    [client.put("a", "v", { ignore_lease: true, lease: 1 }), 3, "etcdserver: lease is provided"],
-    [client.put("none", "", { ignore_value: true }), 3, "etcdserver: key not found"],
-    [client.put("a", "v", { lease: 404 }), 5, "etcdserver: requested lease not found"],
+    [
+      client.range("a", "", { sort_order: 9 }),
+      3,
+      "etcdserver: invalid sort option",
+    ],
+    [
+      client.put("a", "v", { ignore_value: true }),
+      3,
+      "etcdserver: value is provided",
+    ],
+    [
+      client.put("a", "v", { ignore_lease: true, lease: 1 }),
+      3,
+      "etcdserver: lease is provided",
+    ],
+    [
+      client.put("none", "", { ignore_value: true }),
+      3,
+      "etcdserver: key not found",
+    ],
+    [
+      client.put("a", "v", { lease: 404 }),
+      5,
+      "etcdserver: requested lease not found",
+    ],
     [client.txn({ success: [{}] }), 3, "etcdserver: key not found"],
     [
       client.put("a", "x".repeat(1572864)),
@@ -161,9 +195,15 @@ Deno.test("DeleteRange deletes in one revision and returns what was there", asyn
     [response.deleted, Number(response.header.revision)],
     ["2", before + 1],
   );
-  assert.equal(response.prev_kvs.map((kv: Message) => kv.value.toString()).join(""), "12");
+  assert.equal(
+    response.prev_kvs.map((kv: Message) => kv.value.toString()).join(""),
+    "12",
+  );
   const nothing = await client.delete("a", "z");
-  assert.deepEqual([nothing.deleted, Number(nothing.header.revision)], ["0", before + 1]);
+  assert.deepEqual([nothing.deleted, Number(nothing.header.revision)], [
+    "0",
+    before + 1,
+  ]);
 });
 
 Deno.test("Txn sees its own writes and shares one revision", async () => {
@@ -179,17 +219,28 @@ Deno.test("Txn sees its own writes and shares one revision", async () => {
     ],
   });
   assert.equal(Number(response.header.revision), before + 1);
-  assert.equal(response.responses[1].response_range.kvs[0].value.toString(), "1");
+  assert.equal(
+    response.responses[1].response_range.kvs[0].value.toString(),
+    "1",
+  );
   assert.equal(response.responses[3].response_range.count, "2");
   const { kvs } = await client.range("a", "z");
-  assert.deepEqual(kvs.map((kv: Message) => Number(kv.mod_revision)), [before + 1, before + 1]);
+  assert.deepEqual(kvs.map((kv: Message) => Number(kv.mod_revision)), [
+    before + 1,
+    before + 1,
+  ]);
 });
 
 Deno.test("Txn compares every target, also of a key that is missing", async () => {
   await using server = await startTestServer();
   const { client } = server;
   const revision = Number((await client.put("a", "m")).header.revision);
-  const compare = (target: string, result: string, member: Message, key = "a") => ({
+  const compare = (
+    target: string,
+    result: string,
+    member: Message,
+    key = "a",
+  ) => ({
     key: Buffer.from(key),
     target,
     result,
@@ -207,17 +258,30 @@ Deno.test("Txn compares every target, also of a key that is missing", async () =
     [compare("VALUE", "NOT_EQUAL", { value: Buffer.from("x") }, "none"), false],
     [compare("LEASE", "EQUAL", { lease: 0 }), true],
     [compare("LEASE", "EQUAL", { lease: 0 }, "none"), true],
-    [compare("MOD", "GREATER", { mod_revision: 0, range_end: Buffer.from("z") }), true],
+    [
+      compare("MOD", "GREATER", {
+        mod_revision: 0,
+        range_end: Buffer.from("z"),
+      }),
+      true,
+    ],
   ];
   for (const [c, expected] of cases) {
-    assert.equal((await client.txn({ compare: [c] })).succeeded, expected, JSON.stringify(c));
+    assert.equal(
+      (await client.txn({ compare: [c] })).succeeded,
+      expected,
+      JSON.stringify(c),
+    );
   }
 });
 
 Deno.test("Txn refuses a key that two operations of a branch write", async () => {
   await using server = await startTestServer();
   const { client } = server;
-  const twice = { code: 3, message: "etcdserver: duplicate key given in txn request" };
+  const twice = {
+    code: 3,
+    message: "etcdserver: duplicate key given in txn request",
+  };
   const refused = [
     [op.put("a"), op.put("a")],
     [op.put("b"), op.delete("a", "c")],
@@ -226,7 +290,9 @@ Deno.test("Txn refuses a key that two operations of a branch write", async () =>
     [op.txn({ success: [op.put("a")] }), op.txn({ failure: [op.put("a")] })],
     [op.delete("a"), op.txn({ success: [op.put("a")] })],
   ];
-  for (const success of refused) assert.deepEqual(await failure(client.txn({ success })), twice);
+  for (const success of refused) {
+    assert.deepEqual(await failure(client.txn({ success })), twice);
+  }
   const allowed = [
     [op.delete("a"), op.delete("a", "c")],
     [op.txn({ success: [op.put("a")], failure: [op.put("a")] })],
@@ -239,10 +305,17 @@ Deno.test("Txn refuses a key that two operations of a branch write", async () =>
 Deno.test("Txn gives nested transactions what is left of its budget of operations", async () => {
   await using server = await startTestServer();
   const { client } = server;
-  const ranges = (n: number) => Array.from({ length: n }, (_, i) => op.range(`k${i}`));
+  const ranges = (n: number) =>
+    Array.from({ length: n }, (_, i) => op.range(`k${i}`));
   await client.txn({ success: ranges(128) });
-  const tooMany = { code: 3, message: "etcdserver: too many operations in txn request" };
-  assert.deepEqual(await failure(client.txn({ success: ranges(129) })), tooMany);
+  const tooMany = {
+    code: 3,
+    message: "etcdserver: too many operations in txn request",
+  };
+  assert.deepEqual(
+    await failure(client.txn({ success: ranges(129) })),
+    tooMany,
+  );
   await client.txn({ success: [op.txn({ success: ranges(127) })] });
   assert.deepEqual(
     await failure(client.txn({ success: [op.txn({ success: ranges(128) })] })),
@@ -259,7 +332,9 @@ Deno.test("Txn fails whole when one operation does", async () => {
     op.put("b", "", { ignore_value: true }),
     op.range("b", { revision: before + 10 }),
   ];
-  for (const bad of failing) await failure(client.txn({ success: [op.put("a"), bad] }));
+  for (const bad of failing) {
+    await failure(client.txn({ success: [op.put("a"), bad] }));
+  }
   assert.equal(await client.revision(), before);
   assert.equal((await client.range("a")).count, "0");
 });
@@ -277,11 +352,23 @@ Deno.test("Compact makes the past unreadable, keeps the newest, and refuses to g
     code: 11,
     message: "etcdserver: mvcc: required revision has been compacted",
   };
-  assert.deepEqual(await failure(client.range("a", "", { revision: first })), compacted);
-  assert.equal((await client.range("a", "z", { revision: last - 1 })).count, "2");
+  assert.deepEqual(
+    await failure(client.range("a", "", { revision: first })),
+    compacted,
+  );
+  assert.equal(
+    (await client.range("a", "z", { revision: last - 1 })).count,
+    "2",
+  );
   assert.equal((await client.range("a", "z")).count, "1");
-  assert.deepEqual(await failure(client.kv.call("Compact", { revision: last - 1 })), compacted);
-  assert.equal((await failure(client.kv.call("Compact", { revision: last + 1 }))).code, 11);
+  assert.deepEqual(
+    await failure(client.kv.call("Compact", { revision: last - 1 })),
+    compacted,
+  );
+  assert.equal(
+    (await failure(client.kv.call("Compact", { revision: last + 1 }))).code,
+    11,
+  );
   await client.kv.call("Compact", { revision: last, physical: true });
   assert.equal((await client.range("a")).kvs[0].value.toString(), "2");
 });
@@ -289,7 +376,9 @@ Deno.test("Compact makes the past unreadable, keeps the newest, and refuses to g
 Deno.test("RangeStream's parts add up to Range's answer", async () => {
   await using server = await startTestServer();
   const { client } = server;
-  for (let i = 0; i < 25; i++) await client.put(`k${i.toString().padStart(2, "0")}`, "v");
+  for (let i = 0; i < 25; i++) {
+    await client.put(`k${i.toString().padStart(2, "0")}`, "v");
+  }
   const collect = async (request: Message) => {
     const parts: Message[] = [];
     const call = client.kv.stream("RangeStream", {

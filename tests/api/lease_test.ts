@@ -12,15 +12,24 @@ Deno.test("LeaseGrant raises short TTLs, takes ids, and refuses what etcd refuse
   assert.ok(BigInt(short.ID) > 0n);
   const negative = await lease.call("LeaseGrant", { TTL: 60, ID: "-5" });
   assert.equal(negative.ID, "-5");
-  assert.deepEqual(await failure(lease.call("LeaseGrant", { TTL: 60, ID: "-5" })), {
-    code: 9,
-    message: "etcdserver: lease already exists",
-  });
-  assert.deepEqual(await failure(lease.call("LeaseGrant", { TTL: "9000000001" })), {
-    code: 11,
-    message: "etcdserver: too large lease TTL",
-  });
-  assert.equal((await lease.call("LeaseGrant", { TTL: "9000000000" })).TTL, "9000000000");
+  assert.deepEqual(
+    await failure(lease.call("LeaseGrant", { TTL: 60, ID: "-5" })),
+    {
+      code: 9,
+      message: "etcdserver: lease already exists",
+    },
+  );
+  assert.deepEqual(
+    await failure(lease.call("LeaseGrant", { TTL: "9000000001" })),
+    {
+      code: 11,
+      message: "etcdserver: too large lease TTL",
+    },
+  );
+  assert.equal(
+    (await lease.call("LeaseGrant", { TTL: "9000000000" })).TTL,
+    "9000000000",
+  );
 });
 
 Deno.test("LeaseRevoke deletes the attached keys in one revision", async () => {
@@ -43,7 +52,10 @@ Deno.test("LeaseRevoke deletes the attached keys in one revision", async () => {
   ]);
   assert.equal((await client.range("c")).count, "1");
   assert.equal((await client.lease.call("LeaseTimeToLive", { ID })).TTL, "-1");
-  assert.equal((await failure(client.lease.call("LeaseRevoke", { ID }))).code, 5);
+  assert.equal(
+    (await failure(client.lease.call("LeaseRevoke", { ID }))).code,
+    5,
+  );
   await watch.cancel();
 });
 
@@ -57,7 +69,11 @@ Deno.test("LeaseKeepAlive renews, and answers TTL 0 for an unknown lease", async
     return (await once(stream, "data"))[0];
   };
   const before = await client.revision();
-  assert.deepEqual([(await ask(ID)).TTL, (await ask("404")).TTL, (await ask(ID)).TTL], [
+  assert.deepEqual([
+    (await ask(ID)).TTL,
+    (await ask("404")).TTL,
+    (await ask(ID)).TTL,
+  ], [
     "30",
     "0",
     "30",
@@ -72,7 +88,11 @@ Deno.test("a lease that nobody renews expires with its keys", async () => {
   const { client } = server;
   const { ID } = await client.lease.call("LeaseGrant", { TTL: 2 });
   await client.put("k", "", { lease: ID });
-  await eventually("the key is gone", async () => (await client.range("k")).count === "0", 6000);
+  await eventually(
+    "the key is gone",
+    async () => (await client.range("k")).count === "0",
+    6000,
+  );
   assert.equal((await client.lease.call("LeaseTimeToLive", { ID })).TTL, "-1");
 });
 

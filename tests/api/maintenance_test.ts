@@ -40,13 +40,22 @@ Deno.test("the quota raises NOSPACE before the space is gone, and clears it when
       refused = { code, message: details };
     }
   }
-  assert.deepEqual(refused, { code: 8, message: "etcdserver: mvcc: database space exceeded" });
-  await eventually("the alarm is set", async () =>
-    (await client.maintenance.call("Alarm")).alarms[0]?.alarm === "NOSPACE");
+  assert.deepEqual(refused, {
+    code: 8,
+    message: "etcdserver: mvcc: database space exceeded",
+  });
+  await eventually(
+    "the alarm is set",
+    async () =>
+      (await client.maintenance.call("Alarm")).alarms[0]?.alarm === "NOSPACE",
+  );
   assert.equal((await failure(client.put("small"))).code, 8);
   await client.range("k");
   await client.delete("none");
-  await client.kv.call("Compact", { revision: await client.revision(), physical: true });
+  await client.kv.call("Compact", {
+    revision: await client.revision(),
+    physical: true,
+  });
   await client.maintenance.call("Defragment");
   await eventually("the alarm is cleared", async () => {
     await client.maintenance.call("Status");
@@ -58,13 +67,22 @@ Deno.test("the quota raises NOSPACE before the space is gone, and clears it when
 Deno.test("an alarm that a client activated stays until a client clears it", async () => {
   await using server = await startTestServer();
   const { maintenance } = server.client;
-  const set = await maintenance.call("Alarm", { action: "ACTIVATE", alarm: "NOSPACE" });
+  const set = await maintenance.call("Alarm", {
+    action: "ACTIVATE",
+    alarm: "NOSPACE",
+  });
   assert.equal(set.alarms[0].alarm, "NOSPACE");
   await maintenance.call("Status");
   assert.equal((await failure(server.client.put("k"))).code, 8);
-  const cleared = await maintenance.call("Alarm", { action: "DEACTIVATE", alarm: "NOSPACE" });
+  const cleared = await maintenance.call("Alarm", {
+    action: "DEACTIVATE",
+    alarm: "NOSPACE",
+  });
   assert.equal(cleared.alarms.length, 1);
-  const again = await maintenance.call("Alarm", { action: "DEACTIVATE", alarm: "NOSPACE" });
+  const again = await maintenance.call("Alarm", {
+    action: "DEACTIVATE",
+    alarm: "NOSPACE",
+  });
   assert.equal(again.alarms.length, 0);
   await server.client.put("k");
 });
@@ -74,7 +92,8 @@ Deno.test("HashKV of a revision stays the same while the store goes on", async (
   const { client } = server;
   for (let i = 0; i < 20; i++) await client.put(`k${i % 7}`, `${i}`);
   const revision = await client.revision();
-  const hash = async () => (await client.maintenance.call("HashKV", { revision })).hash;
+  const hash = async () =>
+    (await client.maintenance.call("HashKV", { revision })).hash;
   const first = await hash();
   for (let i = 0; i < 20; i++) await client.put(`k${i % 9}`, `${i}`);
   await client.delete("k1");
@@ -84,9 +103,13 @@ Deno.test("HashKV of a revision stays the same while the store goes on", async (
 
 Deno.test("Snapshot streams the file and its SHA-256", async () => {
   await using server = await startTestServer();
-  for (let i = 0; i < 50; i++) await server.client.put(`k${i}`, "v".repeat(2000));
+  for (let i = 0; i < 50; i++) {
+    await server.client.put(`k${i}`, "v".repeat(2000));
+  }
   const parts: Message[] = [];
-  for await (const part of server.client.maintenance.stream("Snapshot", {})) parts.push(part);
+  for await (const part of server.client.maintenance.stream("Snapshot", {})) {
+    parts.push(part);
+  }
   const blobs = parts.map((p) => p.blob as Uint8Array);
   const digest = blobs.pop()!;
   const hash = createHash("sha256");

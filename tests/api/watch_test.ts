@@ -4,7 +4,9 @@ import { eventually } from "../support/failure.ts";
 import { startTestServer } from "../support/server.ts";
 
 const show = (events: Message[]) =>
-  events.map((e) => `${e.type === "DELETE" ? "-" : ""}${e.kv.key}=${e.kv.value}`).join(" ");
+  events.map((e) =>
+    `${e.type === "DELETE" ? "-" : ""}${e.kv.key}=${e.kv.value}`
+  ).join(" ");
 
 Deno.test("Watch delivers live events in order, with the previous pair if asked", async () => {
   await using server = await startTestServer();
@@ -42,7 +44,10 @@ Deno.test("Watch catches up from the past, and goes on without a gap", async () 
   const first = await client.revision() + 1;
   for (let i = 0; i < 300; i++) await client.put("k", `${i}`);
   const watch = client.openWatch();
-  const creating = watch.create({ key: Buffer.from("k"), start_revision: first });
+  const creating = watch.create({
+    key: Buffer.from("k"),
+    start_revision: first,
+  });
   const writing = (async () => {
     for (let i = 300; i < 500; i++) await client.put("k", `${i}`);
   })();
@@ -78,7 +83,10 @@ Deno.test("Watch refuses bad requests with canceled responses and lives on", asy
       { key: Buffer.from("a"), watch_id: 7 },
       "mvcc: duplicate watch ID provided on the WatchStream",
     ],
-    [{ key: Buffer.from("b"), range_end: Buffer.from("a") }, "mvcc: watcher range is empty"],
+    [
+      { key: Buffer.from("b"), range_end: Buffer.from("a") },
+      "mvcc: watcher range is empty",
+    ],
     [
       { key: Buffer.from("a"), start_revision: -1 },
       "etcdserver: mvcc: required revision has been compacted",
@@ -87,12 +95,20 @@ Deno.test("Watch refuses bad requests with canceled responses and lives on", asy
   for (const [request, reason] of cases) {
     const response = await watch.create(request);
     assert.deepEqual(
-      [response.created, response.canceled, response.watch_id, response.cancel_reason],
+      [
+        response.created,
+        response.canceled,
+        response.watch_id,
+        response.cancel_reason,
+      ],
       [true, true, "-1", reason],
     );
   }
   await client.kv.call("Compact", { revision: revision + 1 });
-  const created = await watch.create({ key: Buffer.from("a"), start_revision: revision });
+  const created = await watch.create({
+    key: Buffer.from("a"),
+    start_revision: revision,
+  });
   assert.deepEqual([created.created, created.canceled], [true, false]);
   const canceled = await watch.next();
   assert.deepEqual(
@@ -150,7 +166,10 @@ Deno.test("Watch fragments only where it was asked to", async () => {
     parts.push(part);
     events += part.events.length;
   }
-  assert.ok(parts.every((p) => p.events.length <= 3), "no part is larger than 2 MiB");
+  assert.ok(
+    parts.every((p) => p.events.length <= 3),
+    "no part is larger than 2 MiB",
+  );
   assert.equal(parts.at(-1)!.fragment, false);
   await watch.cancel();
   await later.cancel();
@@ -160,7 +179,8 @@ Deno.test("a watcher that does not read costs bounded memory, never slows writer
   await using server = await startTestServer({ eventWindowBytes: 1 << 20 });
   const { client } = server;
   const watch = client.openWatch();
-  const first = Number((await watch.create({ key: Buffer.from("k") })).header.revision) + 1;
+  const first =
+    Number((await watch.create({ key: Buffer.from("k") })).header.revision) + 1;
   watch.stream.pause();
   const value = "x".repeat(100_000);
   for (let i = 0; i < 20; i++) {
@@ -177,15 +197,20 @@ Deno.test("a watcher that does not read costs bounded memory, never slows writer
 });
 
 Deno.test("progress notifications come when nothing else does", async () => {
-  await using server = await startTestServer({ watchProgressNotifyIntervalMs: 100 });
+  await using server = await startTestServer({
+    watchProgressNotifyIntervalMs: 100,
+  });
   const { client } = server;
   const watch = client.openWatch();
   await watch.create({ key: Buffer.from("quiet"), progress_notify: true });
   await client.put("other");
-  await eventually("a progress notification at the newest revision", async () => {
-    const { events, watch_id, header } = await watch.next();
-    assert.deepEqual([events.length, watch_id], [0, "0"]);
-    return Number(header.revision) === await client.revision();
-  });
+  await eventually(
+    "a progress notification at the newest revision",
+    async () => {
+      const { events, watch_id, header } = await watch.next();
+      assert.deepEqual([events.length, watch_id], [0, "0"]);
+      return Number(header.revision) === await client.revision();
+    },
+  );
   await watch.cancel();
 });
