@@ -320,7 +320,10 @@ export function sizeId(id: bigint): number {
   SCRATCH.setBigInt64(0, id, true);
   const lo = SCRATCH.getUint32(0, true);
   const hi = SCRATCH.getUint32(4, true);
-  return hi >= 0x80000000 ? 10 : sizeVarint(hi * TWO_32 + lo);
+  if (hi < 0x20000) return sizeVarint(hi * TWO_32 + lo);
+  // From 2^49 on by the upper half alone: the number would be rounded.
+  if (hi < 0x1000000) return 8;
+  return hi < 0x80000000 ? 9 : 10;
 }
 
 /** Bytes of a delimited field behind its tag: the length, then so many bytes. */
