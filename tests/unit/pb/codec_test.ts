@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import type protobuf from "npm:protobufjs@7.6.6";
 import {
   CompareCodec,
   decodeCompare,
@@ -37,6 +36,7 @@ import {
   fullName,
   messageTypes,
   oracleRoot,
+  type protobuf,
   RandomMessages,
 } from "./oracle.ts";
 

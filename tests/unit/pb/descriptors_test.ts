@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import protobuf from "npm:protobufjs@7.6.6";
-import "npm:protobufjs@7.6.6/ext/descriptor/index.js";
 import {
   descriptorBytes,
   FILE_DESCRIPTORS,
 } from "../../../src/pb/descriptors.ts";
-import { FILES, fullName, messageTypes, oracleRoot } from "./oracle.ts";
+import {
+  FILES,
+  fullName,
+  messageTypes,
+  oracleRoot,
+  protobuf,
+} from "./oracle.ts";
 
 /** protobufjs' own reader of descriptors, which comes without types. */
 interface DescriptorExtension {

@@ -1,4 +1,8 @@
+// The specifiers are here and not in deno.json because nothing but these tests may use the package.
+// deno-lint-ignore no-import-prefix
 import protobuf from "npm:protobufjs@7.6.6";
+// deno-lint-ignore no-import-prefix
+import "npm:protobufjs@7.6.6/ext/descriptor/index.js";
 import {
   ID_FIELDS,
   RAW_FIELDS,
@@ -6,6 +10,8 @@ import {
 } from "../../../scripts/pb/choices.ts";
 import { moduleName } from "../../../scripts/pb/typescript.ts";
 import type { Codec } from "../../../src/pb/wire.ts";
+
+export { protobuf };
 
 /** The same .proto files, read and encoded by somebody else's code. */
 export const FILES = [
