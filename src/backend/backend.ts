@@ -100,7 +100,30 @@ export interface Backend {
   close(): Promise<void>;
 }
 
+/**
+ * What a caller can act on:
+ * `noSpace` (disk or quota full; deletes may still work), `corrupt` (what was read cannot be right),
+ * `locked` (another process has the store), `schema` (written by another version of Stele),
+ * `closed` (the backend was closed or its worker died; it takes no more calls), `failed` (all else).
+ */
+export type BackendErrorKind =
+  | "noSpace"
+  | "corrupt"
+  | "locked"
+  | "schema"
+  | "closed"
+  | "failed";
+
 /** What happened in the database, said once, with its cause. */
 export class BackendError extends Error {
   override name = "BackendError";
+  readonly kind: BackendErrorKind;
+
+  constructor(
+    message: string,
+    options: ErrorOptions & { kind?: BackendErrorKind } = {},
+  ) {
+    super(message, options);
+    this.kind = options.kind ?? "failed";
+  }
 }
