@@ -97,13 +97,13 @@ export const FLAG_GROUPS = [
     own(
       "value-cache-bytes",
       "bytes",
-      "256MiB",
+      "1GiB",
       "Memory for values; beyond it they are read from the database",
     ),
     own(
       "event-window-bytes",
       "bytes",
-      "64MiB",
+      "32MiB",
       "Memory for recent events that watchers who lag are served from",
     ),
     flag(

@@ -18,6 +18,9 @@ import {
 } from "./numbers.ts";
 import { parseUrls } from "./urls.ts";
 
+/** What warning-unary-request-duration 0 means. */
+const DEFAULT_SLOW_REQUEST_MS = 300;
+
 /** What quota-backend-bytes 0 means. */
 const DEFAULT_QUOTA_BYTES = 2 * 1024 ** 3;
 
@@ -94,7 +97,9 @@ export function fromFlags(texts: ReadonlyMap<string, string>): Config {
     enableGrpcGateway: v["enable-grpc-gateway"],
     metrics: choice(v, "metrics", ["basic", "extensive"]),
     warningApplyDurationMs: v["warning-apply-duration"],
-    warningUnaryRequestDurationMs: v["warning-unary-request-duration"],
+    // As etcd: 0 stands for the default.
+    warningUnaryRequestDurationMs: v["warning-unary-request-duration"] ||
+      DEFAULT_SLOW_REQUEST_MS,
 
     logLevel: logLevel(v),
     logFormat: choice<LogFormat>(v, "log-format", ["json", "console"]),

@@ -1,0 +1,131 @@
+import type {
+  IncomingMessage,
+  RequestListener,
+  ServerOptions,
+  ServerResponse,
+} from "node:http";
+import type { Logger } from "../base/log.ts";
+
+/** One path and who answers it. */
+export interface Route {
+  /** The whole path, without the query. */
+  readonly path: string;
+  /** The methods that are answered; all others get 405. Undefined: any. */
+  readonly methods?: readonly string[];
+  handle(request: HttpRequest, response: ServerResponse): void | Promise<void>;
+}
+
+/** A request as its handler sees it. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+/** Request lines and headers longer than this get 431; tokens and cookies fit in well. */
+const MAX_HEADER_BYTES = 16 << 10;
+
+/** The routes here take no body: what a client sends all the same is read and dropped, up to this. */
+const MAX_IGNORED_BODY_BYTES = 64 << 10;
+
+/** A client that has not sent its headers by then is cut off, so that it cannot hold a connection for nothing. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_TIMEOUT_MS = 60_000;
+/** How often connections are looked at for these; they are late by this much at most. */
+const CHECK_INTERVAL_MS = 5_000;
+
+/** For `node:http`'s `createServer`: the bounds on what a client may send and how slowly. */
+export const HTTP_SERVER_OPTIONS: Readonly<ServerOptions> = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+  connectionsCheckingInterval: CHECK_INTERVAL_MS,
+};
+
+/** Answers each request by the route of its path. An unexpected error is logged, and becomes a 500. */
+export function httpHandler(
+  routes: readonly Route[],
+  { log }: { readonly log: Logger },
+): RequestListener {
+  const byPath = new Map(routes.map((route) => [route.path, route]));
+  return (message, response) => {
+    dropBody(message);
+    const request = readRequest(message);
+    const route = byPath.get(request.path);
+    if (route === undefined) {
+      sendError(response, 404, "404 page not found");
+      return;
+    }
+    if (
+      route.methods !== undefined && !route.methods.includes(request.method)
+    ) {
+      response.setHeader("Allow", route.methods.join(", "));
+      sendError(response, 405, "Method Not Allowed");
+      return;
+    }
+    answer(route, request, response, log);
+  };
+}
+
+/** Sends a whole answer. */
+export function send(
+  response: ServerResponse,
+  status: number,
+  contentType: string,
+  body: string,
+): void {
+  const bytes = ENCODER.encode(body);
+  response.writeHead(status, {
+    "Content-Type": contentType,
+    "Content-Length": bytes.length,
+  });
+  response.end(bytes);
+}
+
+/** Sends an error as Go's `http.Error` words it: plain text, and a newline. */
+export function sendError(
+  response: ServerResponse,
+  status: number,
+  text: string,
+): void {
+  response.setHeader("X-Content-Type-Options", "nosniff");
+  send(response, status, "text/plain; charset=utf-8", text + "\n");
+}
+
+const ENCODER = new TextEncoder();
+
+async function answer(
+  route: Route,
+  request: HttpRequest,
+  response: ServerResponse,
+  log: Logger,
+): Promise<void> {
+  try {
+    await route.handle(request, response);
+  } catch (error) {
+    log.error("HTTP request failed", { path: route.path, error });
+    if (response.headersSent) response.destroy();
+    else sendError(response, 500, "Internal Server Error");
+  }
+}
+
+function readRequest(
+  { method = "GET", url = "/" }: IncomingMessage,
+): HttpRequest {
+  const at = url.indexOf("?");
+  const path = at < 0 ? url : url.slice(0, at);
+  const query = new URLSearchParams(at < 0 ? "" : url.slice(at + 1));
+  return { method, path, query };
+}
+
+function dropBody(message: IncomingMessage): void {
+  let bytes = 0;
+  message.on("data", (chunk: Uint8Array) => {
+    bytes += chunk.length;
+    if (bytes > MAX_IGNORED_BODY_BYTES) message.destroy();
+  });
+  // A client that goes away while it sends is no news.
+  message.on("error", () => {});
+}
