@@ -62,12 +62,12 @@ export class LeaseExpiry {
     if (this.#byDeadline.has(countdown)) this.#byDeadline.update(countdown);
   }
 
-  /** Revokes everything that is due. One run at a time: a second call joins the first. */
-  run(): Promise<void> {
-    this.#running ??= this.#revokeDue().finally(() =>
-      this.#running = undefined
-    );
-    return this.#running;
+  /** Revokes everything that is due, in the background. One run at a time. */
+  run(): void {
+    const next = this.#byDeadline.peek();
+    if (this.#running !== undefined || next === undefined) return;
+    if (next.deadlineMs > this.clock.monotonicMs()) return;
+    this.#running = this.#revokeDue().finally(() => this.#running = undefined);
   }
 
   /** Starts no further slice; resolves when the one under way is done. */

@@ -356,7 +356,7 @@ export class Lessor implements LeaseBook, StateTable {
   }
 
   #check(): void {
-    void this.#expiry?.run();
+    this.#expiry?.run();
     if (this.clock.monotonicMs() >= this.#nextCheckpointMs) {
       void this.checkpoint();
     }
