@@ -93,6 +93,12 @@ export class EtcdMetrics implements CommitObserver, HealthRecorder {
   readonly leaseTtlSeconds: Histogram;
 
   readonly eventsSent: Counter;
+  /** Sending a response with events; the second divided by the number of its events. */
+  readonly watchSendDuration: Histogram;
+  readonly watchSendPerEventDuration: Histogram;
+  /** Sending the answer to a create, cancel or progress request, and a periodic progress notice. */
+  readonly watchControlDuration: Histogram;
+  readonly watchProgressDuration: Histogram;
   readonly compactedKeys: Counter;
   /** When the last compaction ended, in seconds since the epoch. */
   readonly lastCompaction: Gauge;
@@ -219,6 +225,29 @@ export class EtcdMetrics implements CommitObserver, HealthRecorder {
     this.eventsSent = r.counter(
       "etcd_debugging_mvcc_events_total",
       "Events sent to watchers.",
+    );
+    const sendLoop = (what: string, help: string) =>
+      r.histogram(
+        `etcd_debugging_server_watch_send_loop_${what}_duration_seconds`,
+        help,
+        FROM_1_MS,
+      );
+    this.watchSendDuration = sendLoop(
+      "watch_stream",
+      "How long it took to send events to a watch stream.",
+    );
+    this.watchSendPerEventDuration = r.histogram(
+      "etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
+      "The same divided by the number of events.",
+      FROM_1_MS,
+    );
+    this.watchControlDuration = sendLoop(
+      "control_stream",
+      "How long it took to answer requests on a watch stream.",
+    );
+    this.watchProgressDuration = sendLoop(
+      "progress",
+      "How long it took to send progress notices to a watch stream.",
     );
     this.compactedKeys = r.counter(
       "etcd_debugging_mvcc_db_compaction_keys_total",
