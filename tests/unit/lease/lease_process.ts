@@ -36,8 +36,8 @@ interface Waiting {
 const TURNS = 4;
 
 /** Runs everything that is ready to run. */
-export async function turn(): Promise<void> {
-  for (let i = 0; i < TURNS; i++) {
+export async function turn(turns = TURNS): Promise<void> {
+  for (let i = 0; i < turns; i++) {
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
 }
