@@ -1,6 +1,6 @@
 import { backup, DatabaseSync } from "node:sqlite";
 import { INCREMENTAL_VACUUM, SELECT_HEAD, VACUUM_PAGES } from "./sql.ts";
-import { prepare } from "./statement.ts";
+import { execute, prepare } from "./statement.ts";
 
 /** Pages that are copied between two looks at the mailbox: 256 KiB, about 0.5 ms. */
 const COPY_SLICE_PAGES = 64;
@@ -57,8 +57,9 @@ async function backUp(
     between();
   };
   try {
-    source.exec(`PRAGMA cache_size = -${CACHE_KIB}; BEGIN`);
-    source.prepare(SELECT_HEAD).get();
+    execute(source, `PRAGMA cache_size = -${CACHE_KIB}`);
+    execute(source, "BEGIN");
+    execute(source, SELECT_HEAD);
     await backup(source, path, { rate: COPY_SLICE_PAGES, progress });
   } finally {
     source.close();
@@ -69,9 +70,9 @@ async function backUp(
 function finish(path: string, between: () => void): void {
   const copy = new DatabaseSync(path);
   try {
-    copy.exec(
-      `PRAGMA synchronous = OFF; PRAGMA journal_mode = DELETE; PRAGMA cache_size = -${CACHE_KIB}`,
-    );
+    execute(copy, "PRAGMA synchronous = OFF");
+    execute(copy, "PRAGMA journal_mode = DELETE");
+    execute(copy, `PRAGMA cache_size = -${CACHE_KIB}`);
     const [pages] = prepare<[number]>(copy, "PRAGMA freelist_count").get()!;
     const vacuum = prepare<[]>(copy, INCREMENTAL_VACUUM);
     for (let left = pages; left > 0; left -= VACUUM_PAGES) {

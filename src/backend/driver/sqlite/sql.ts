@@ -8,17 +8,16 @@ import { StateKind } from "../../state_change.ts";
  * computed INTEGER PRIMARY KEY it costs 0.5 µs a row and keeps (rev, sub) readable and unbounded.
  * There is no index on `key`: start-up and compaction know their rows from memory.
  */
-export const SCHEMA = `
-  CREATE TABLE stele_batch (
+export const SCHEMA: readonly string[] = [
+  `CREATE TABLE stele_batch (
     seq       INTEGER PRIMARY KEY,
     id        BLOB NOT NULL,
     first_rev INTEGER NOT NULL,
     last_rev  INTEGER NOT NULL,
     time_ms   INTEGER NOT NULL,
     ops       BLOB NOT NULL
-  ) STRICT;
-
-  CREATE TABLE stele_kv (
+  ) STRICT`,
+  `CREATE TABLE stele_kv (
     rev        INTEGER NOT NULL,
     sub        INTEGER NOT NULL,
     key        BLOB NOT NULL,
@@ -28,13 +27,24 @@ export const SCHEMA = `
     lease      INTEGER NOT NULL,
     deleted    INTEGER NOT NULL,
     PRIMARY KEY (rev, sub)
-  ) STRICT;
-
-  CREATE TABLE stele_meta  (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE stele_lease (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE stele_auth  (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-  CREATE TABLE stele_alarm (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-`;
+  ) STRICT`,
+  `CREATE TABLE stele_meta (
+    key BLOB PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE stele_lease (
+    key BLOB PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE stele_auth (
+    key BLOB PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE stele_alarm (
+    key BLOB PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID`,
+];
 
 /** How many tables there are; full scan of sqlite_schema. */
 export const COUNT_TABLES =

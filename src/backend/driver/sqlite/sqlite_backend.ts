@@ -230,7 +230,7 @@ export class SqliteBackend implements Backend {
           maxBytes,
         }),
       close: async () => {
-        if (this.#link === undefined) return;
+        if (this.#failure !== undefined) return;
         await this.#send({
           request: ++this.#lastRequest,
           op: "closeSnapshot",

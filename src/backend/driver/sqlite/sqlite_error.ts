@@ -3,8 +3,8 @@ import { BackendError, type BackendErrorKind } from "../../backend.ts";
 /** What `node:sqlite` throws for an error of SQLite itself. */
 export interface SqliteError extends Error {
   readonly code: "ERR_SQLITE_ERROR";
-  /** Extended result code: https://sqlite.org/rescode.html */
-  readonly errcode: number;
+  /** Extended result code (https://sqlite.org/rescode.html); missing where `open` and `exec` fail. */
+  readonly errcode?: number;
 }
 
 export const SQLITE_CONSTRAINT_PRIMARYKEY = 1555;
@@ -17,8 +17,7 @@ const SQLITE_IOERR_DIR_FSYNC = 1290;
 
 export function isSqliteError(error: unknown): error is SqliteError {
   return error instanceof Error && "code" in error &&
-    error.code === "ERR_SQLITE_ERROR" &&
-    "errcode" in error && typeof error.errcode === "number";
+    error.code === "ERR_SQLITE_ERROR";
 }
 
 /**
@@ -50,7 +49,7 @@ export function toBackendError(
 }
 
 function kindOf(error: SqliteError): BackendErrorKind {
-  switch (error.errcode & 0xff) {
+  switch ((error.errcode ?? 0) & 0xff) {
     case SQLITE_FULL:
       return "noSpace";
     case SQLITE_CORRUPT:

@@ -23,3 +23,8 @@ export function prepare<Row = never>(
   (statement as unknown as ReturnsArrays).setReturnArrays(true);
   return statement as unknown as Statement<Row>;
 }
+
+/** Runs one statement to its end. Unlike `DatabaseSync.exec` it says in its errors which ones they are. */
+export function execute(db: DatabaseSync, text: string): void {
+  prepare(db, text).all();
+}
