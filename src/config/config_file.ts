@@ -84,15 +84,24 @@ async function parseDocument(
       document = parse(content, { intAsBigInt: true }) ?? {};
     }
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    // The parser's later lines quote the file, secrets and all.
-    const firstLine = why.split("\n", 1)[0];
-    throw new ConfigError(`Cannot read "${path}": ${firstLine}`);
+    throw new ConfigError(`Cannot read "${path}": ${syntaxComplaint(error)}`);
   }
   if (!isObject(document)) {
     throw new ConfigError(`Cannot read "${path}": it is not a list of keys`);
   }
   return document;
+}
+
+/** Where and what the parser stumbled over. Its own text is not used: it quotes the file, secrets and all. */
+function syntaxComplaint(error: unknown): string {
+  if (!isObject(error)) return "it is not valid";
+  const { code, linePos, message } = error;
+  const at = Array.isArray(linePos) ? linePos[0] : undefined;
+  if (isObject(at)) {
+    return `${code} at line ${at.line}, column ${at.col}`;
+  }
+  const where = /\(line \d+ column \d+\)/.exec(String(message))?.[0];
+  return `it is not valid${where === undefined ? "" : ` ${where}`}`;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

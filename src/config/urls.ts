@@ -22,7 +22,7 @@ const TCP = /^(https?):\/\/(\[[^\]]*\]|[^\/:?#@\[\]]*):(\d{1,5})$/;
 
 /** Reads `http://host:port`, `https://…`, `unix:///path` or `unixs://…`; throws `ConfigError` for all else. */
 export function parseUrl(url: string): UrlTarget {
-  const unix = /^unix(s?):(?:\/\/)?(.+)$/.exec(url);
+  const unix = /^unix(s?):(?:\/\/)?([^/].*|\/[^/].*)$/.exec(url);
   if (unix !== null) {
     return { kind: "unix", isSecure: unix[1] === "s", path: unix[2]! };
   }
