@@ -262,6 +262,7 @@ export class Store implements BatchSink {
     while (rows.length < max) {
       const entry = this.#superseded.takeUpTo(compacted);
       if (entry === undefined) break;
+      if (entry.rev === 0) continue; // an earlier change of the key has seen to it
       const isGone = entry.compact(
         compacted,
         (rev, sub, address, recordBytes) => {
