@@ -38,9 +38,12 @@ async function append(
   const ms = performance.now() - began;
   const used = process.cpuUsage(cpu);
   latencies.sort((a, b) => a - b);
-  const total = rows * count;
+  const perBatch = shape.deletes ?? rows;
+  const total = perBatch * count;
   console.log(
-    `${String(rows).padStart(7)} rows × ${count}:`,
+    `${String(perBatch).padStart(7)} ${
+      shape.deletes === undefined ? "rows" : "tombstones"
+    } × ${count}:`,
     `${Math.round(total / ms)}k rows/s,`,
     `${((used.user + used.system) / total).toFixed(2)} µs CPU a row,`,
     `p50 ${latencies[count >> 1]!.toFixed(0)} µs,`,

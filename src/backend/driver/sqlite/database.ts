@@ -230,20 +230,18 @@ export class Database {
         sizes[i] = MISSING;
         continue;
       }
-      const [key, value, createRev, version, leaseHigh, leaseLow, deleted] =
-        row;
-      const source = new Uint8Array(key.length + value.length);
-      source.set(key);
-      source.set(value, key.length);
       columns.keyStart = 0;
-      columns.keyEnd = columns.valueStart = key.length;
-      columns.valueEnd = source.length;
+      columns.keyEnd = columns.valueStart = row[1];
+      columns.valueEnd = row[0].length;
       columns.modRev = rev;
-      columns.createRev = createRev;
-      columns.version = version;
-      columns.leaseHigh = leaseHigh >>> 0;
-      columns.leaseLow = leaseLow;
-      sizes[i] = out.addRecord(columns, { source, deleted: deleted !== 0 });
+      columns.createRev = row[2];
+      columns.version = row[3];
+      columns.leaseHigh = row[4] >>> 0;
+      columns.leaseLow = row[5];
+      sizes[i] = out.addRecord(columns, {
+        source: row[0],
+        deleted: row[6] !== 0,
+      });
     }
     return { bytes: out.take(), sizes };
   }

@@ -93,9 +93,12 @@ export const ROWS_PER_INSERT = 16;
 export const INSERT_ROWS = INSERT_ROW +
   ", (?, ?, ?, ?, ?, ?, ?, ?)".repeat(ROWS_PER_INSERT - 1);
 
-/** Primary key. The lease comes in two halves, because as one it may not be a safe integer. */
+/**
+ * Primary key. The lease comes in two halves, because as one it may not be a safe integer; key and value come
+ * as one blob, because each blob costs an ArrayBuffer.
+ */
 export const SELECT_ROW = `
-  SELECT key, value, create_rev, version, lease >> 32, lease & 4294967295, deleted
+  SELECT CAST(key || value AS BLOB), length(key), create_rev, version, lease >> 32, lease & 4294967295, deleted
   FROM stele_kv WHERE rev = ? AND sub = ?`;
 
 /** Range of the primary key. Everything but the bytes: `length` does not read the blob itself. */

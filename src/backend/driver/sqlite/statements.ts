@@ -16,8 +16,8 @@ export type BatchRow = [
 ];
 
 export type FullRow = [
-  key: Uint8Array,
-  value: Uint8Array,
+  keyAndValue: Uint8Array,
+  keyBytes: number,
   createRev: number,
   version: number,
   leaseHigh: number,
