@@ -7,13 +7,10 @@ import { type LeaseBook, leaseStateKey } from "../mvcc/lease_book.ts";
 import { Countdown, type Lease } from "./lease.ts";
 import { LeaseCheckpointer } from "./lease_checkpointer.ts";
 import { LeaseExpiry, revokeLease } from "./lease_expiry.ts";
-import {
-  decodeLeaseRecord,
-  encodeLeaseRecord,
-  remainingAtStartMs,
-} from "./lease_record.ts";
+import { encodeLeaseRecord, remainingAtStartMs } from "./lease_record.ts";
 import type { LeaseStore, LeaseTx } from "./lease_store.ts";
 import { LeaseTable } from "./lease_table.ts";
+import { RenewalMarks } from "./renewal_marks.ts";
 
 /** The longest TTL that etcd grants (server/lease/lessor.go). */
 export const MAX_TTL_SECONDS = 9_000_000_000;
@@ -69,6 +66,14 @@ export interface LessorCounts {
   readonly expired: number;
 }
 
+/** What exists between `start()` and `stop()`. */
+interface Running {
+  readonly store: LeaseStore;
+  readonly expiry: LeaseExpiry;
+  readonly checkpointer: LeaseCheckpointer;
+  readonly marks: RenewalMarks;
+}
+
 /**
  * Grants, renews and ends leases.
  *
@@ -104,8 +109,7 @@ export class Lessor implements LeaseBook, StateTable {
   readonly #table: LeaseTable;
   readonly #options: LessorOptions;
   #store: LeaseStore | undefined = undefined;
-  #expiry: LeaseExpiry | undefined = undefined;
-  #checkpointer: LeaseCheckpointer | undefined = undefined;
+  #running: Running | undefined = undefined;
   #timer: Timer | undefined = undefined;
   #startedMs = 0;
   #nextCheckpointMs = 0;
@@ -136,11 +140,16 @@ export class Lessor implements LeaseBook, StateTable {
    * durable; waiting for that before serving is what bounds the effect of crash loops.
    */
   async start(): Promise<void> {
-    assert(this.#expiry === undefined, "a lessor is started once");
-    const store = this.#attachedStore();
     const { clock, log } = this;
-    this.#expiry = new LeaseExpiry(store, clock, log, this.#options);
-    this.#checkpointer = new LeaseCheckpointer(store, clock, log);
+    const store = this.#store;
+    assert(store !== undefined, "a lessor starts on a store");
+    assert(this.#running === undefined, "a lessor is started once");
+    this.#running = {
+      store,
+      expiry: new LeaseExpiry(store, clock, log, this.#options),
+      checkpointer: new LeaseCheckpointer(store, clock, log),
+      marks: new RenewalMarks(store, this.#table, clock),
+    };
     this.#startedMs = clock.monotonicMs();
     const now = {
       wallMs: clock.wallMs(),
@@ -154,10 +163,9 @@ export class Lessor implements LeaseBook, StateTable {
 
   /** Lets expiry go, and writes exact deadlines, so that a start that follows goes on where this one ends. */
   async stop(): Promise<void> {
-    const expiry = this.#expiry;
-    const checkpointer = this.#checkpointer;
-    if (expiry === undefined || checkpointer === undefined) return;
-    this.#expiry = undefined;
+    if (this.#running === undefined) return;
+    const { expiry, checkpointer } = this.#running;
+    this.#running = undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
     await expiry.stop();
@@ -174,7 +182,7 @@ export class Lessor implements LeaseBook, StateTable {
     const { clock } = this;
     this.#nextCheckpointMs = clock.monotonicMs() +
       this.#options.checkpointIntervalMs;
-    const isDone = await this.#checkpointer?.write(
+    const isDone = await this.#running?.checkpointer.write(
       this.#table.values(),
       (c) => this.#isLapsed(c),
     );
@@ -188,10 +196,10 @@ export class Lessor implements LeaseBook, StateTable {
     id: bigint,
     ttlSeconds: number,
   ): Promise<{ id: bigint; ttlSeconds: number; revision: number }> {
-    this.#running();
+    const { store } = this.#parts();
     if (ttlSeconds > MAX_TTL_SECONDS) throw new DomainError("leaseTtlTooLarge");
     const granted = Math.max(ttlSeconds, this.#options.minTtlSeconds);
-    const { result, revision } = await this.#attachedStore().write((tx) => {
+    const { result, revision } = await store.write((tx) => {
       const chosen = id === 0n ? this.#freeId(tx) : id;
       if (tx.hasLease(chosen)) throw new DomainError("leaseExists");
       const deadlineWallMs = this.clock.wallMs() + granted * 1000;
@@ -209,8 +217,8 @@ export class Lessor implements LeaseBook, StateTable {
 
   /** Ends a lease and deletes its keys; returns the revision after that. */
   async revoke(id: bigint): Promise<number> {
-    this.#running();
-    const { revision } = await this.#attachedStore().write((tx) => {
+    const { store } = this.#parts();
+    const { revision } = await store.write((tx) => {
       if (!revokeLease(tx, id)) throw new DomainError("leaseNotFound");
     });
     this.#revoked++;
@@ -222,7 +230,7 @@ export class Lessor implements LeaseBook, StateTable {
    * to be made durable, or if the lease ran out and is yet to be revoked.
    */
   keepAlive(id: bigint): number | Promise<number> {
-    const expiry = this.#running();
+    const { expiry, marks } = this.#parts();
     const lease = this.#table.get(id);
     if (lease === undefined) return 0;
     const countdown = countdownOf(lease);
@@ -237,12 +245,12 @@ export class Lessor implements LeaseBook, StateTable {
     if (lease.record.isRenewing && !countdown.isCheckpointing) {
       return lease.record.ttlSeconds;
     }
-    return this.#markRenewing(lease);
+    return marks.set(id);
   }
 
   /** What a lease has left; undefined if there is none. */
   timeToLive(id: bigint): TimeToLive | undefined {
-    this.#running();
+    this.#parts();
     const lease = this.#table.get(id);
     if (lease === undefined) return undefined;
     const leftMs = countdownOf(lease).deadlineMs - this.clock.monotonicMs();
@@ -254,14 +262,14 @@ export class Lessor implements LeaseBook, StateTable {
 
   /** The ids of all leases, soonest to end first. */
   list(): bigint[] {
-    this.#running();
+    this.#parts();
     return Array.from(this.#table.values(), countdownOf)
       .sort((a, b) => a.deadlineMs - b.deadlineMs)
       .map(({ lease }) => lease.id);
   }
 
   get counts(): LessorCounts {
-    const expired = this.#expiry?.expired ?? 0;
+    const expired = this.#running?.expiry.expired ?? 0;
     return {
       granted: this.#granted,
       revoked: this.#revoked + expired,
@@ -294,17 +302,9 @@ export class Lessor implements LeaseBook, StateTable {
     return this.#table.keysOf(id);
   }
 
-  #attachedStore(): LeaseStore {
-    assert(
-      this.#store !== undefined,
-      "a store is attached before it is needed",
-    );
-    return this.#store;
-  }
-
-  #running(): LeaseExpiry {
-    if (this.#expiry === undefined) throw new DomainError("stopped");
-    return this.#expiry;
+  #parts(): Running {
+    if (this.#running === undefined) throw new DomainError("stopped");
+    return this.#running;
   }
 
   #freeId(tx: LeaseTx): bigint {
@@ -314,30 +314,12 @@ export class Lessor implements LeaseBook, StateTable {
     }
   }
 
-  async #markRenewing(lease: Lease): Promise<number> {
-    const key = leaseStateKey(lease.id);
-    const { result } = await this.#attachedStore().write((tx) => {
-      const pending = tx.pendingState(StateKind.Lease, key);
-      const record = pending === null
-        ? this.#table.get(lease.id)?.record
-        : pending && decodeLeaseRecord(pending);
-      if (record === undefined) return 0;
-      const { ttlSeconds } = record;
-      if (record.isRenewing) return ttlSeconds;
-      const deadlineWallMs = this.clock.wallMs() + ttlSeconds * 1000;
-      const marked = { ttlSeconds, deadlineWallMs, isRenewing: true };
-      tx.putState(StateKind.Lease, key, encodeLeaseRecord(marked));
-      return ttlSeconds;
-    });
-    return result;
-  }
-
   /** Starts the countdown of a lease, on the server that expires leases. */
   #count(lease: Lease, remainingMs: number): void {
-    if (this.#expiry === undefined) return;
+    if (this.#running === undefined) return;
     const now = this.clock.monotonicMs();
     lease.countdown = new Countdown(lease, now, now + remainingMs);
-    this.#expiry.add(lease.countdown);
+    this.#running.expiry.add(lease.countdown);
     this.#timer ??= this.clock.every(
       this.#options.checkIntervalMs,
       () => this.#check(),
@@ -348,7 +330,7 @@ export class Lessor implements LeaseBook, StateTable {
     const { countdown } = lease;
     if (countdown === undefined) return;
     lease.countdown = undefined;
-    this.#expiry?.remove(countdown);
+    this.#running?.expiry.remove(countdown);
     countdown.gone?.resolve();
     if (this.#table.size > 0) return;
     this.#timer?.cancel();
@@ -356,7 +338,7 @@ export class Lessor implements LeaseBook, StateTable {
   }
 
   #check(): void {
-    this.#expiry?.run();
+    this.#running?.expiry.run();
     if (this.clock.monotonicMs() >= this.#nextCheckpointMs) {
       void this.checkpoint();
     }

@@ -11,8 +11,8 @@ import type {
 import type { Status } from "../transport/grpc/status.ts";
 
 /**
- * With this many answers owed, a request for a lease that is among them is not queued again: a client
- * whose answers are late repeats itself twice a second for each lease.
+ * With this many answers owed, a request for a lease that is among them renews it but gets no answer of
+ * its own: a client whose answers are late repeats itself twice a second for each lease.
  */
 const COALESCE_ABOVE = 4096;
 
@@ -61,19 +61,37 @@ export class LeaseKeepAliveStream
   onMessage(request: LeaseKeepAliveRequest): void {
     if (this.#isOver) return;
     const owed = this.#owed.length - this.#first;
-    if (owed >= COALESCE_ABOVE && this.#ids.has(request.ID)) return;
-    if (owed >= MAX_OWED) return this.#fail(new DomainError("unhealthy"));
-    const answer = newLeaseKeepAliveResponse({
-      header: this.source.header(),
-      ID: request.ID,
-      TTL: PENDING,
-    });
+    const isCoalesced = owed >= COALESCE_ABOVE && this.#ids.has(request.ID);
+    if (owed >= MAX_OWED && !isCoalesced) {
+      return this.#fail(new DomainError("unhealthy"));
+    }
+    const header = this.source.header();
     let ttl;
     try {
       ttl = this.source.keepAlive(request);
     } catch (error) {
       return this.#fail(error);
     }
+    if (isCoalesced) {
+      if (typeof ttl !== "number") ttl.catch(() => {}); // the queued request's answer tells
+      return;
+    }
+    this.#owe(
+      newLeaseKeepAliveResponse({ header, ID: request.ID, TTL: PENDING }),
+      ttl,
+    );
+  }
+
+  onHalfClose(): void {
+    this.#isHalfClosed = true;
+    this.#flush();
+  }
+
+  onCancel(): void {
+    this.#drop();
+  }
+
+  #owe(answer: LeaseKeepAliveResponse, ttl: number | Promise<number>): void {
     this.#owed.push(answer);
     if (typeof ttl === "number") {
       answer.TTL = ttl;
@@ -84,18 +102,7 @@ export class LeaseKeepAliveStream
         this.#flush();
       }, (error) => this.#fail(error));
     }
-    if (answer.TTL === PENDING || this.#owed.length > this.#first) {
-      this.#ids.add(request.ID);
-    }
-  }
-
-  onHalfClose(): void {
-    this.#isHalfClosed = true;
-    this.#flush();
-  }
-
-  onCancel(): void {
-    this.#drop();
+    if (this.#owed.length > this.#first) this.#ids.add(answer.ID);
   }
 
   /** Sends what is answered, up to the first that is not. */

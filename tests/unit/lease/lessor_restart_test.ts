@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { decodeLeaseRecord } from "../../../src/lease/lease_record.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { Random } from "../../support/random.ts";
+import { Random, seeds } from "../../support/random.ts";
 import { Disk, LeaseProcess, turn } from "./lease_process.ts";
 
 const SECOND_MS = 1000;
@@ -181,10 +181,9 @@ interface Promised {
 }
 
 Deno.test("Lessor keeps its promises over random renewals, crashes and restarts", async () => {
-  for (let round = 0; round < 40; round++) {
-    const random = new Random();
-    await playRandomly(random, 120).catch((error) => {
-      throw new Error(random.label, { cause: error });
+  for (const seed of seeds(40)) {
+    await playRandomly(new Random(seed), 120).catch((error) => {
+      throw new Error(`seed ${seed}`, { cause: error });
     });
   }
 });
@@ -260,11 +259,11 @@ async function playRandomly(random: Random, steps: number): Promise<void> {
   const begin = async () => {
     process = new LeaseProcess(process.disk, clock);
     // A start that dies before it has written the deadlines down gives the same again.
-    while (random.chance(0.2)) {
+    while (random.oneIn(5)) {
       process.isHeld = true;
       void process.lessor.start();
       process.crash();
-      clock.advance(random.below(5 * MINUTE_MS));
+      clock.advance(random.int(5 * MINUTE_MS));
       process = new LeaseProcess(process.disk, clock);
     }
     await process.lessor.start();
@@ -279,7 +278,7 @@ async function playRandomly(random: Random, steps: number): Promise<void> {
   };
 
   for (let step = 0; step < steps; step++) {
-    const choice = random.below(20);
+    const choice = random.int(20);
     if (choice < 4 || leases.size === 0) await grant();
     else if (choice < 11) await renew(true);
     else if (choice < 17) {
@@ -290,17 +289,17 @@ async function playRandomly(random: Random, steps: number): Promise<void> {
         30 * MINUTE_MS,
       ]);
       for (let piece = 0; piece < 3; piece++) {
-        clock.advance(random.below(span / 3));
+        clock.advance(random.int(span / 3));
         await turn();
       }
       clock.advance(CHECK_MS);
       await turn();
     } else if (choice < 19) {
-      process.isHeld = random.chance(0.5);
+      process.isHeld = random.oneIn(2);
       if (process.isHeld) await renew(false);
       process.crash();
       clock.advance(
-        random.below(random.pick([SECOND_MS, 20 * SECOND_MS, 20 * MINUTE_MS])),
+        random.int(random.pick([SECOND_MS, 20 * SECOND_MS, 20 * MINUTE_MS])),
       );
       await begin();
     } else {
@@ -308,7 +307,7 @@ async function playRandomly(random: Random, steps: number): Promise<void> {
       process.crash();
       for (const lease of leases.values()) lease.isMarked = false;
       clock.advance(
-        random.below(random.pick([SECOND_MS, 20 * SECOND_MS, 20 * MINUTE_MS])),
+        random.int(random.pick([SECOND_MS, 20 * SECOND_MS, 20 * MINUTE_MS])),
       );
       await begin();
     }

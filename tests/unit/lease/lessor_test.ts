@@ -362,3 +362,23 @@ Deno.test("Lessor writes nothing while leases are idle or renewed", async () => 
   }
   assert.equal(process.committed.length, before);
 });
+
+Deno.test("Lessor.keepAlive() keeps one write of marks in the queue, whatever the number of leases", async () => {
+  const { process } = await newProcess();
+  const ids = Array.from({ length: 1000 }, (_, i) => BigInt(i + 1));
+  await Promise.all(ids.map((id) => process.lessor.grant(id, 10)));
+  process.committed.length = 0;
+  const answers = ids.flatMap((
+    id,
+  ) => [process.lessor.keepAlive(id), process.lessor.keepAlive(id)]);
+  assert.deepEqual(new Set(await Promise.all(answers)), new Set([10]));
+  assert.deepEqual(
+    process.committed.map(({ writes, states }) => [writes, states]),
+    [
+      [1, 256],
+      [1, 256],
+      [1, 256],
+      [1, 232],
+    ],
+  );
+});
