@@ -3,7 +3,7 @@ import { errorText, type Logger, StderrLogger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { parseConfig, type ParsedConfig } from "../config/parse.ts";
-import { openLogSinks } from "./log_sinks.ts";
+import { LogSinks } from "./log_sinks.ts";
 import { ExitStatus, type Process, type StopSignal } from "./process.ts";
 
 /** A server as this command sees it. */
@@ -36,10 +36,11 @@ export async function serve(
   let parsed: ParsedConfig;
   let log: Logger;
   const clock = new SystemClock();
+  using sinks = new LogSinks();
   try {
     parsed = await parseConfig(argv, process.env, process.readFile);
     if (parsed.kind !== "config") return await answer(parsed.kind, process);
-    log = makeLogger(parsed.config, clock);
+    log = makeLogger(parsed.config, sinks, clock);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr(`stele: ${error.message}\n`);
@@ -61,10 +62,10 @@ async function answer(
   return ExitStatus.Ok;
 }
 
-function makeLogger(config: Config, clock: Clock): Logger {
+function makeLogger(config: Config, sinks: LogSinks, clock: Clock): Logger {
   const { logLevel: level, logFormat: format, logOutputs } = config;
   try {
-    const outputs = openLogSinks(logOutputs);
+    const outputs = sinks.open(logOutputs);
     return new StderrLogger({ level, format, clock, outputs });
   } catch (error) {
     throw new ConfigError(`Cannot log to ${logOutputs}: ${errorText(error)}`);

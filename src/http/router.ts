@@ -52,6 +52,10 @@ export function httpHandler(
   const byPath = new Map(routes.map((route) => [route.path, route]));
   return (message, response) => {
     dropBody(message);
+    if (headerBytes(message) > MAX_HEADER_BYTES) {
+      sendError(response, 431, "Request Header Fields Too Large");
+      return;
+    }
     const request = readRequest(message);
     const route = byPath.get(request.path);
     if (route === undefined) {
@@ -118,6 +122,13 @@ function readRequest(
   const path = at < 0 ? url : url.slice(0, at);
   const query = new URLSearchParams(at < 0 ? "" : url.slice(at + 1));
   return { method, path, query };
+}
+
+/** `node:http` bounds them itself, but not in Deno before 2.8. */
+function headerBytes({ rawHeaders, url = "" }: IncomingMessage): number {
+  let bytes = url.length;
+  for (const text of rawHeaders) bytes += text.length;
+  return bytes;
 }
 
 function dropBody(message: IncomingMessage): void {
