@@ -65,6 +65,8 @@ const MAX_CLIENT_VERSIONS = 32;
  *
  * Without Raft, a commit of the database stands for the WAL's fsync and for the backend's commit, and a batch
  * for a proposal.
+ *
+ * Long because it is one list of names with their help; there is nothing in it to take apart.
  */
 export class EtcdMetrics implements CommitObserver, HealthRecorder {
   /** Seconds, as all durations here that do not say otherwise. */
