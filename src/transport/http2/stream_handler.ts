@@ -21,7 +21,11 @@ export interface StreamHandler {
    * `headers` is immutable and may be the same object for many requests: HPACK blocks that repeat
    * are decoded once.
    */
-  onRequest(stream: ServerStream, headers: RequestHeaders, endStream: boolean): void;
+  onRequest(
+    stream: ServerStream,
+    headers: RequestHeaders,
+    endStream: boolean,
+  ): void;
 }
 
 /** What a stream tells of the rest of its life. */
