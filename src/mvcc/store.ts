@@ -20,6 +20,7 @@ import type { Change } from "./change.ts";
 import type { CommitListener } from "./event.ts";
 import { EventLog } from "./event_log.ts";
 import { EventWindow } from "./event_window.ts";
+import { Identity } from "./identity.ts";
 import type { KeyEntry } from "./key_entry.ts";
 import { KeyIndex } from "./key_index.ts";
 import type { LeaseBook } from "./lease_book.ts";
@@ -91,6 +92,7 @@ export class Store implements BatchSink {
   readonly events: EventLog;
   readonly reader: RangeReader;
   readonly queue: WriteQueue;
+  readonly identity = new Identity();
   /** Set by the composition root; called once. */
   onFatal: (error: unknown) => void = () => {};
 
@@ -473,6 +475,7 @@ export class Store implements BatchSink {
   }
 
   #applyMeta(key: Uint8Array, value: Uint8Array | undefined): void {
+    this.identity.apply(key, value);
     if (!equalBytes(key, COMPACT_REVISION_KEY) || value === undefined) return;
     this.#compactRevision = Number(text(value));
     assert(

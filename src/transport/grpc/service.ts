@@ -70,7 +70,10 @@ export interface DuplexMethod<Req, Res> {
 }
 
 // deno-lint-ignore no-explicit-any
-export type Method = UnaryMethod<any, any> | ServerStreamMethod<any, any> | DuplexMethod<any, any>;
+export type Method =
+  | UnaryMethod<any, any>
+  | ServerStreamMethod<any, any>
+  | DuplexMethod<any, any>;
 
 /** Turns whatever a handler threw into the status that the client sees; logs what is unexpected. */
 export type ErrorMapper = (error: unknown, path: string) => Status;
@@ -79,5 +82,11 @@ export type ErrorMapper = (error: unknown, path: string) => Status;
 export interface CallObserver {
   started(path: string): void;
   /** `bytesIn`/`bytesOut` count message bytes; `durationMs` the time since the request's headers. */
-  handled(path: string, code: number, durationMs: number, bytesIn: number, bytesOut: number): void;
+  handled(
+    path: string,
+    code: number,
+    durationMs: number,
+    bytesIn: number,
+    bytesOut: number,
+  ): void;
 }
