@@ -9,6 +9,7 @@ import {
   leaseOfStateKey,
   leaseStateKey,
 } from "../../../src/mvcc/lease_book.ts";
+import type { Clock, Timer } from "../../../src/base/clock.ts";
 import type { FakeClock } from "../../support/fake_clock.ts";
 
 /** What a crash leaves: the state table and the keys, as committed. */
@@ -95,6 +96,38 @@ class Pending implements LeaseTx {
   }
 }
 
+/** A process' view of the clock: its timers die with it. */
+class ProcessClock implements Clock {
+  readonly #timers: Timer[] = [];
+
+  constructor(readonly clock: Clock) {}
+
+  wallMs(): number {
+    return this.clock.wallMs();
+  }
+
+  monotonicMs(): number {
+    return this.clock.monotonicMs();
+  }
+
+  after(delayMs: number, fire: () => void): Timer {
+    return this.#keep(this.clock.after(delayMs, fire));
+  }
+
+  every(periodMs: number, fire: () => void): Timer {
+    return this.#keep(this.clock.every(periodMs, fire));
+  }
+
+  kill(): void {
+    for (const timer of this.#timers) timer.cancel();
+  }
+
+  #keep(timer: Timer): Timer {
+    this.#timers.push(timer);
+    return timer;
+  }
+}
+
 /**
  * A lessor on a store that commits in groups: one batch per turn of the event loop, unless it is held.
  * It dies with `crash`, which leaves the disk to the next process.
@@ -109,13 +142,15 @@ export class LeaseProcess implements LeaseStore {
   #waiting: Waiting[] = [];
   #isScheduled = false;
   #isDead = false;
+  readonly #clock: ProcessClock;
 
   constructor(
     readonly disk: Disk,
     readonly clock: FakeClock,
     options: Partial<LessorOptions> = {},
   ) {
-    this.lessor = new Lessor(clock, NO_LOG, options);
+    this.#clock = new ProcessClock(clock);
+    this.lessor = new Lessor(this.#clock, NO_LOG, options);
     for (const [id, record] of disk.records) {
       this.lessor.apply(leaseStateKey(id), record);
     }
@@ -173,6 +208,7 @@ export class LeaseProcess implements LeaseStore {
   /** Nothing that waits becomes durable, nobody is answered. */
   crash(): void {
     this.#isDead = true;
+    this.#clock.kill();
   }
 
   #schedule(): void {

@@ -181,7 +181,7 @@ interface Promised {
 }
 
 Deno.test("Lessor keeps its promises over random renewals, crashes and restarts", async () => {
-  for (const seed of seeds(40)) {
+  for (const seed of seeds(100)) {
     await playRandomly(new Random(seed), 120).catch((error) => {
       throw new Error(`seed ${seed}`, { cause: error });
     });
