@@ -179,7 +179,8 @@ class Server implements RunningServer {
     );
     await quota.look();
     const reaper = this.#startReaper(store, backend);
-    const hub = new WatchHub(store.events, clock, {
+    const header = new HeaderSource(clusterId, memberId, RAFT_TERM);
+    const hub = new WatchHub(store.events, header, clock, log, {
       progressIntervalMs: config.watchProgressNotifyIntervalMs,
       fragmentBytes: config.maxRequestBytes + RECEIVE_OVERHEAD_BYTES,
     });
@@ -191,12 +192,11 @@ class Server implements RunningServer {
     this.#startCompactor(store);
     this.#startHousekeeping(store, quota, backend);
 
-    const header = new HeaderSource(clusterId, memberId, RAFT_TERM);
     const mapError = errorMapper(log);
     const health = new HealthHandlers();
     const methods: Method[] = [
       ...new KvHandlers(store, quota, reaper, header, config).methods(),
-      watchMethod(hub, header),
+      watchMethod(hub, { refusal: () => undefined }),
       ...new LeaseHandlers(lessor, store, quota, header, mapError).methods(),
       ...new ClusterHandlers({
         id: memberId,
@@ -270,7 +270,7 @@ class Server implements RunningServer {
         return hub.stats.slowWatchers;
       },
       get pendingEvents() {
-        return hub.stats.pendingEvents;
+        return hub.stats.pendingRevisions;
       },
       authRevision: 1,
       alarms: () => state.alarms(),

@@ -1,12 +1,13 @@
 import type { RowId } from "../backend/backend.ts";
 import { DomainError } from "../base/errors.ts";
-import { type KeyEntry, VersionRef } from "./key_entry.ts";
+import type { VersionRef } from "./key_entry.ts";
 import { FetchedRecords } from "./records.ts";
 import { checkReadRevision } from "./range_reader.ts";
 import type { Store } from "./store.ts";
 
-/** Keys hashed before other work gets a turn. */
+/** Keys looked at, and versions hashed, before other work gets a turn. */
 const SLICE_KEYS = 500;
+const SLICE_VERSIONS = 1000;
 
 export interface KvHash {
   /** CRC-32C. */
@@ -27,51 +28,50 @@ export async function hashKv(store: Store, revision: number): Promise<KvHash> {
   const compactRevision = store.compactRevision;
   const crc = new Crc32c();
   let after: Uint8Array | undefined;
-  for (;;) {
-    const entries = store.index.ascendAfter(after, SLICE_KEYS);
-    if (entries.length === 0) break;
-    await hashEntries(store, entries, hashRevision, compactRevision, crc);
-    after = entries[entries.length - 1]!.key;
+  let slice: Row[] = [];
+  const flush = async () => {
+    await hashRows(store, slice, crc);
+    slice = [];
     await new Promise((resolve) => setTimeout(resolve, 0));
     if (store.compactRevision > hashRevision) {
       throw new DomainError("compacted");
     }
+  };
+  for (;;) {
+    const entries = store.index.ascendAfter(after, SLICE_KEYS);
+    if (entries.length === 0) break;
+    for (const entry of entries) {
+      entry.forEachVersion(compactRevision, hashRevision, (version) => {
+        slice.push({ ...version });
+      });
+      after = entry.key;
+      if (slice.length >= SLICE_VERSIONS) await flush();
+    }
   }
+  await flush();
   return { hash: crc.value, compactRevision, hashRevision };
 }
 
-async function hashEntries(
+type Row = Readonly<VersionRef>;
+
+async function hashRows(
   store: Store,
-  entries: readonly KeyEntry[],
-  revision: number,
-  compactRevision: number,
+  rows: readonly Row[],
   crc: Crc32c,
 ): Promise<void> {
   const fetched = new FetchedRecords();
-  const versions: VersionRef[] = [];
-  for (const entry of entries) {
-    const ofKey: VersionRef[] = [];
-    for (let at = revision; at >= 0;) {
-      const ref = new VersionRef();
-      if (!entry.versionBefore(at, ref)) break;
-      if (ref.rev > compactRevision || !ref.deleted) ofKey.push(ref);
-      if (ref.rev <= compactRevision) break;
-      at = ref.rev - 1;
-    }
-    versions.push(...ofKey.reverse());
-  }
-  const missing: RowId[] = versions
-    .filter((ref) => store.records.view(ref, undefined) === undefined)
+  const missing: RowId[] = rows
+    .filter((row) => store.records.view(row, undefined) === undefined)
     .map(({ rev, sub }) => ({ rev, sub }));
   if (missing.length > 0) await store.records.fetch(missing, fetched);
-  const row = new Uint8Array(16);
-  const view = new DataView(row.buffer);
-  for (const ref of versions) {
-    const record = store.records.view(ref, fetched);
+  const id = new Uint8Array(16);
+  const view = new DataView(id.buffer);
+  for (const row of rows) {
+    const record = store.records.view(row, fetched);
     if (record === undefined) throw new DomainError("compacted");
-    view.setFloat64(0, ref.rev);
-    view.setFloat64(8, ref.sub);
-    crc.update(row);
+    view.setFloat64(0, row.rev);
+    view.setFloat64(8, row.sub);
+    crc.update(id);
     crc.update(record);
   }
 }

@@ -62,6 +62,6 @@ export class Records {
       return;
     }
     if (this.values.get(entry.address, entry.recordBytes) !== undefined) return;
-    entry.relocate(entry.address, this.values.append(record));
+    entry.relocate(entry.rev, this.values.append(record));
   }
 }

@@ -15,7 +15,7 @@ import type {
   TxnRequest,
   TxnResponse,
 } from "../pb/etcdserverpb.ts";
-import { readRecordHead, readRecordKey, RecordHead } from "../pb/key_value.ts";
+import { readRecordHead, RecordHead } from "../pb/key_value.ts";
 import type { Change } from "./change.ts";
 import type { CommitListener } from "./event.ts";
 import { EventLog } from "./event_log.ts";
@@ -335,11 +335,13 @@ export class Store implements BatchSink {
 
   /** Moves live records out of slabs that are mostly garbage. A little at a time. */
   cleanValues(maxBytes: number): number {
-    return this.values.clean(maxBytes, (address, _bytes, record) => {
-      const entry = this.index.get(readRecordKey(record, 0, record.length));
-      return entry !== undefined && entry.hasAddress(address)
-        ? (moved) => entry.relocate(address, moved)
-        : undefined;
+    const head = new RecordHead();
+    return this.values.clean(maxBytes, (address, bytes, record) => {
+      readRecordHead(record, 0, bytes, head);
+      const { modRev } = head;
+      const entry = this.index.get(record.subarray(head.keyStart, head.keyEnd));
+      if (entry?.addressAt(modRev) !== address) return undefined;
+      return (moved) => entry.relocate(modRev, moved);
     });
   }
 
