@@ -256,7 +256,7 @@ export class Connection implements FrameHandler, SenderHost, KeepaliveHost {
 
   /** The socket is gone: all receivers hear `onReset`. The sink is not called any more. */
   close(_error?: Error): void {
-    this.#end(ErrorCode.Cancel);
+    this.#end(ErrorCode.Cancel, () => {});
   }
 
   // For streams, their sender, the frame reader and keepalive.
@@ -373,7 +373,7 @@ export class Connection implements FrameHandler, SenderHost, KeepaliveHost {
     if (
       stream === undefined || (stream.state & StreamState.RemoteEnded) !== 0
     ) {
-      return this.#dataOnClosed(id, length);
+      return this.#dataOnClosed(stream, id, length);
     }
     stream.unconsumed += length;
     if (!stream.receiveWindow.take(length, this.#streamWindowSlack)) {
@@ -407,12 +407,18 @@ export class Connection implements FrameHandler, SenderHost, KeepaliveHost {
     }
   }
 
-  #dataOnClosed(id: number, length: number): void {
+  #dataOnClosed(
+    stream: ServerStream | undefined,
+    id: number,
+    length: number,
+  ): void {
     this.#releaseConnection(length);
     this.#checkNotIdle(id, "DATA");
     if (length === 0) this.#emptyFlood.count(this.lastReceivedMs, 0);
     if (this.#isIgnored(id)) return;
-    if (this.#closedStreams.get(id) !== Closed.Unknown) {
+    if (
+      stream !== undefined || this.#closedStreams.get(id) === Closed.ByClient
+    ) {
       throw new StreamError(id, ErrorCode.StreamClosed, "DATA after the end");
     }
     // Perhaps we reset it, many streams ago.
@@ -797,8 +803,7 @@ export class Connection implements FrameHandler, SenderHost, KeepaliveHost {
 
   #finish(): void {
     if (this.#isClosed) return;
-    this.#end(ErrorCode.Cancel);
-    this.#sink.close();
+    this.#end(ErrorCode.Cancel, () => this.#sink.close());
   }
 
   #fail(error: ConnectionError): void {
@@ -809,11 +814,10 @@ export class Connection implements FrameHandler, SenderHost, KeepaliveHost {
       utf8(error.message),
     );
     this.#emit(this.#out.take());
-    this.#end(error.code);
-    this.#sink.close(error);
+    this.#end(error.code, () => this.#sink.close(error));
   }
 
-  #end(code: number): void {
+  #end(code: number, closeSink: () => void): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#reader.stop();
@@ -827,6 +831,7 @@ export class Connection implements FrameHandler, SenderHost, KeepaliveHost {
       stream.state |= StreamState.Gone;
       this.#sender.drop(stream);
     }
+    closeSink();
     for (const stream of streams) stream.receiver?.onReset(stream, code);
     this.onClosed?.();
   }

@@ -1,7 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import { DataQueue } from "./data_queue.ts";
 import { INITIAL_WINDOW_SIZE, MAX_WINDOW_SIZE } from "./flow_control.ts";
-import { MIN_MAX_FRAME_SIZE } from "./frame.ts";
+import { ErrorCode, MIN_MAX_FRAME_SIZE } from "./frame.ts";
 import type { FrameWriter } from "./frame_writer.ts";
 import type { HeaderBlock } from "./header_block.ts";
 import { Encoder } from "./hpack/encoder.ts";
@@ -69,12 +69,12 @@ export class StreamSender {
     this.#headers(stream, head, false);
     if (this.#fits(stream, length)) {
       const at = this.#writer.beginData(stream.id, length);
-      body.writeTo(this.#out.bytes, at);
+      this.#writeBody(stream, body, this.#out.bytes, at);
       this.#sent(stream, at, length);
       this.#end(stream, tail);
     } else {
       const bytes = new Uint8Array(length);
-      body.writeTo(bytes, 0);
+      this.#writeBody(stream, body, bytes, 0);
       this.#queue(stream, bytes);
       this.sendTrailers(stream, tail);
     }
@@ -165,6 +165,21 @@ export class StreamSender {
     stream.state |= StreamState.HeadersSent;
     const bytes = this.encoder.encode(block);
     this.#writer.headers(stream.id, bytes, endStream, this.maxFrameSize);
+  }
+
+  /** A body that cannot be written costs its stream and nothing else: what is not committed was never there. */
+  #writeBody(
+    stream: ServerStream,
+    body: BodySource,
+    out: Uint8Array,
+    at: number,
+  ): void {
+    try {
+      body.writeTo(out, at);
+    } catch (error) {
+      stream.reset(ErrorCode.InternalError);
+      throw error;
+    }
   }
 
   #end(stream: ServerStream, trailers: HeaderBlock): void {

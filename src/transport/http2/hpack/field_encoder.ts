@@ -17,7 +17,7 @@ export const Literal = {
 } as const;
 export type Literal = typeof Literal[keyof typeof Literal];
 
-/** Writes fields against a dynamic table (RFC 7541 §6). Strings are Huffman-coded where that is shorter. */
+/** Writes fields against a dynamic table (RFC 7541 §6). Strings are Huffman-coded unless that is longer. */
 export class FieldEncoder {
   readonly table: DynamicTable;
   readonly #huffman: boolean;
@@ -62,7 +62,7 @@ export class FieldEncoder {
   #appendString(out: number[], text: string): void {
     if (this.#huffman) {
       const size = huffmanSize(text);
-      if (size < text.length) {
+      if (size > 0 && size <= text.length) {
         appendInteger(out, 7, 0x80, size);
         return huffmanAppend(out, text);
       }
