@@ -30,3 +30,8 @@ export class Countdown implements HeapItem {
     public deadlineMs: number,
   ) {}
 }
+
+/** Whether the countdown's lease is still there, and counted down by it. */
+export function isLive(countdown: Countdown): boolean {
+  return countdown.lease.countdown === countdown;
+}

@@ -2,7 +2,7 @@ import { StateKind } from "../backend/state_change.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Logger, LogThrottle } from "../base/log.ts";
 import { leaseStateKey } from "../mvcc/lease_book.ts";
-import type { Countdown, Lease } from "./lease.ts";
+import { type Countdown, isLive, type Lease } from "./lease.ts";
 import { encodeLeaseRecord } from "./lease_record.ts";
 import type { LeaseStore, LeaseTx } from "./lease_store.ts";
 
@@ -77,20 +77,20 @@ export class LeaseCheckpointer {
     }
   }
 
-  #writeOne(tx: LeaseTx, { lease, deadlineMs }: Countdown): void {
-    if (!tx.hasLease(lease.id)) return;
+  /** Leaves a lease that the batch has touched already: it may be another one by the same id. */
+  #writeOne(tx: LeaseTx, countdown: Countdown): void {
+    const { lease, deadlineMs } = countdown;
+    const key = leaseStateKey(lease.id);
+    if (!isLive(countdown) || tx.pendingState(StateKind.Lease, key) !== null) {
+      return;
+    }
     const deadlineWallMs = this.clock.wallMs() + deadlineMs -
       this.clock.monotonicMs();
     const { ttlSeconds } = lease.record;
-    const record = encodeLeaseRecord({
-      ttlSeconds,
-      deadlineWallMs,
-      isRenewing: false,
-    });
-    tx.putState(StateKind.Lease, leaseStateKey(lease.id), record);
+    tx.putState(
+      StateKind.Lease,
+      key,
+      encodeLeaseRecord({ ttlSeconds, deadlineWallMs, isRenewing: false }),
+    );
   }
-}
-
-function isLive(countdown: Countdown): boolean {
-  return countdown.lease.countdown === countdown;
 }

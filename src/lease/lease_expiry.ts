@@ -3,7 +3,7 @@ import type { Clock } from "../base/clock.ts";
 import { IndexedHeap } from "../base/heap.ts";
 import { type Logger, LogThrottle } from "../base/log.ts";
 import { leaseStateKey } from "../mvcc/lease_book.ts";
-import type { Countdown } from "./lease.ts";
+import { type Countdown, isLive } from "./lease.ts";
 import type { LeaseStore, LeaseTx } from "./lease_store.ts";
 
 export interface LeaseExpiryLimits {
@@ -99,26 +99,25 @@ export class LeaseExpiry {
     return slice;
   }
 
-  /** False if some could not be revoked: they are due again. */
+  /** False if some could not be revoked. Those that are still there afterwards are due again. */
   async #revoke(slice: readonly Countdown[]): Promise<boolean> {
-    const writes = slice.map(({ lease }) =>
-      this.store.write((tx) => revokeLease(tx, lease.id))
+    const writes = slice.map((countdown) =>
+      this.store.write((tx) =>
+        isUntouched(tx, countdown) && revokeLease(tx, countdown.lease.id)
+      )
     );
     const outcomes = await Promise.allSettled(writes);
     let failures = 0;
     let cause: unknown;
     for (let i = 0; i < outcomes.length; i++) {
       const outcome = outcomes[i]!;
-      if (outcome.status === "fulfilled") {
-        if (outcome.value.result) this.#expired++;
-        continue;
+      if (outcome.status === "rejected") {
+        failures++;
+        cause = outcome.reason;
+      } else if (outcome.value.result) {
+        this.#expired++;
       }
-      failures++;
-      cause = outcome.reason;
-      const countdown = slice[i]!;
-      if (countdown.lease.countdown === countdown) {
-        this.#byDeadline.push(countdown);
-      }
+      if (isLive(slice[i]!)) this.#byDeadline.push(slice[i]!);
     }
     if (failures === 0) return true;
     this.#throttle.warn("cannot revoke expired leases", {
@@ -127,6 +126,16 @@ export class LeaseExpiry {
     });
     return false;
   }
+}
+
+/**
+ * Whether the write sees the lease that ran out as it was committed. If not, it may be gone and another
+ * one granted by the same id; the next slice knows.
+ */
+function isUntouched(tx: LeaseTx, countdown: Countdown): boolean {
+  return isLive(countdown) &&
+    tx.pendingState(StateKind.Lease, leaseStateKey(countdown.lease.id)) ===
+      null;
 }
 
 /** Ends a lease and deletes its keys, as one change; false if there is no such lease. */

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { StateKind } from "../../../src/backend/state_change.ts";
 import { text, utf8 } from "../../../src/base/bytes.ts";
 import { DomainError, type ErrorKind } from "../../../src/base/errors.ts";
 import { decodeLeaseRecord } from "../../../src/lease/lease_record.ts";
 import { MAX_TTL_SECONDS } from "../../../src/lease/lessor.ts";
+import { leaseStateKey } from "../../../src/mvcc/lease_book.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { Disk, LeaseProcess, turn } from "./lease_process.ts";
 
@@ -381,4 +383,63 @@ Deno.test("Lessor.keepAlive() keeps one write of marks in the queue, whatever th
       [1, 232],
     ],
   );
+});
+
+Deno.test("Lessor leaves a lease alone that was granted by the id of one that ran out", async () => {
+  const { clock, process } = await newProcess();
+  const { lessor } = process;
+  await lessor.grant(1n, 10);
+  process.put("a", 1n);
+  process.isHeld = true;
+  const revoked = lessor.revoke(1n);
+  const granted = lessor.grant(1n, 20);
+  clock.advance(10_000); // the expiry of the first one queues behind
+  process.release();
+  await Promise.all([revoked, granted]);
+  await turn();
+  assert.deepEqual(lessor.timeToLive(1n), {
+    remainingSeconds: 20,
+    grantedSeconds: 20,
+  });
+  assert.equal(lessor.counts.expired, 0);
+});
+
+Deno.test("Lessor.checkpoint() leaves a lease alone that was granted by the id of another", async () => {
+  const { clock, process } = await newProcess();
+  const { lessor, disk } = process;
+  await lessor.grant(1n, 600);
+  clock.advance(1);
+  await lessor.keepAlive(1n);
+  clock.advance(400_000);
+  await lessor.keepAlive(1n);
+  clock.advance(350_000);
+  process.isHeld = true;
+  const revoked = lessor.revoke(1n);
+  const granted = lessor.grant(1n, 20);
+  const checkpoint = lessor.checkpoint();
+  await turn();
+  process.release();
+  await Promise.all([revoked, granted, checkpoint]);
+  assert.equal(decodeLeaseRecord(disk.records.get(1n)!).ttlSeconds, 20);
+});
+
+Deno.test("Lessor revokes with the next slice what the batch had touched", async () => {
+  const { clock, process } = await newProcess();
+  const { lessor } = process;
+  await lessor.grant(1n, 10);
+  await lessor.keepAlive(1n);
+  await lessor.checkpoint();
+  process.isHeld = true;
+  clock.advance(9_000);
+  void process.write((tx) =>
+    tx.putState(
+      StateKind.Lease,
+      leaseStateKey(1n),
+      process.disk.records.get(1n)!,
+    )
+  );
+  clock.advance(1_500);
+  process.release();
+  await turn();
+  assert.equal(lessor.has(1n), false);
 });
