@@ -2,7 +2,15 @@ import { assert } from "../../base/assert.ts";
 import { EMPTY, equalBytes, utf8 } from "../../base/bytes.ts";
 import type { Clock, Timer } from "../../base/clock.ts";
 import { Closed, ClosedStreams } from "./closed_streams.ts";
-import { ConnectionError, StreamError } from "./errors.ts";
+import {
+  ConnectionError,
+  flowControlError,
+  frameSizeError,
+  malformed,
+  protocolError,
+  selfDependent,
+  StreamError,
+} from "./errors.ts";
 import { FloodGuard } from "./flood_guard.ts";
 import { INITIAL_WINDOW_SIZE, ReceiveWindow } from "./flow_control.ts";
 import {
@@ -854,29 +862,6 @@ function checkSection(id: number, head: RequestHead): void {
       "header section too large",
     );
   }
-}
-
-function malformed(id: number, message: string): StreamError {
-  return new StreamError(id, ErrorCode.ProtocolError, message);
-}
-
-function selfDependent(id: number): StreamError {
-  return malformed(id, "stream depends on itself");
-}
-
-function protocolError(message: string): ConnectionError {
-  return new ConnectionError(ErrorCode.ProtocolError, message);
-}
-
-function frameSizeError(what: string): ConnectionError {
-  return new ConnectionError(
-    ErrorCode.FrameSizeError,
-    `${what}: invalid length`,
-  );
-}
-
-function flowControlError(message: string): ConnectionError {
-  return new ConnectionError(ErrorCode.FlowControlError, message);
 }
 
 function asConnectionError(error: unknown): ConnectionError {

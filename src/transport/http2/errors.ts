@@ -1,3 +1,5 @@
+import { ErrorCode } from "./frame.ts";
+
 /** Breaks one call: the stream is reset with `code`, the connection goes on (RFC 9113 §5.4.2). */
 export class StreamError extends Error {
   override name = "StreamError";
@@ -18,4 +20,27 @@ export class ConnectionError extends Error {
   constructor(readonly code: number, message: string, options?: ErrorOptions) {
     super(message, options);
   }
+}
+
+export function malformed(id: number, message: string): StreamError {
+  return new StreamError(id, ErrorCode.ProtocolError, message);
+}
+
+export function selfDependent(id: number): StreamError {
+  return malformed(id, "stream depends on itself");
+}
+
+export function protocolError(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.ProtocolError, message);
+}
+
+export function frameSizeError(what: string): ConnectionError {
+  return new ConnectionError(
+    ErrorCode.FrameSizeError,
+    `${what}: invalid length`,
+  );
+}
+
+export function flowControlError(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.FlowControlError, message);
 }
