@@ -22,6 +22,7 @@ import {
   STELE_VERSION,
   STORAGE_VERSION,
 } from "./config/version.ts";
+import { ActivityMetrics } from "./http/activity_metrics.ts";
 import { EtcdMetrics } from "./http/etcd_metrics.ts";
 import { GrpcCallObserver } from "./http/grpc_call_observer.ts";
 import { registerProcessMetrics } from "./http/process_metrics.ts";
@@ -186,6 +187,13 @@ class Server implements RunningServer {
     });
     store.addListener(hub);
     store.addListener({ committed: () => {}, compacted: () => reaper.wake() });
+    store.addListener(
+      new ActivityMetrics(metrics, registry, {
+        leases: lessor,
+        watches: hub,
+        reaper,
+      }),
+    );
     await lessor.start();
     this.#closers.push(() => lessor.stop());
     reaper.wake();
@@ -195,7 +203,8 @@ class Server implements RunningServer {
     const mapError = errorMapper(log);
     const health = new HealthHandlers();
     const methods: Method[] = [
-      ...new KvHandlers(store, quota, reaper, header, config).methods(),
+      ...new KvHandlers(store, quota, reaper, header, metrics, config)
+        .methods(),
       watchMethod(hub, { refusal: () => undefined }),
       ...new LeaseHandlers(lessor, store, quota, header, mapError).methods(),
       ...new ClusterHandlers({
@@ -204,12 +213,21 @@ class Server implements RunningServer {
         peerUrls: config.initialAdvertisePeerUrls,
         clientUrls: config.advertiseClientUrls,
       }, header).methods(),
-      ...new MaintenanceHandlers(store, backend, alarms, quota, header, {
-        version: ETCD_VERSION,
-        storageVersion: STORAGE_VERSION,
-        memberId,
-        raftTerm: RAFT_TERM,
-      }).methods(),
+      ...new MaintenanceHandlers(
+        store,
+        backend,
+        alarms,
+        quota,
+        header,
+        {
+          version: ETCD_VERSION,
+          storageVersion: STORAGE_VERSION,
+          memberId,
+          raftTerm: RAFT_TERM,
+        },
+        clock,
+        metrics,
+      ).methods(),
       ...health.methods(),
     ];
     const services = new Set(methods.map((m) => m.path.split("/")[1]!));

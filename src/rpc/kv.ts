@@ -41,6 +41,12 @@ export interface KvOptions {
   readonly maxRequestBytes: number;
 }
 
+/** Counts requests. */
+export interface KvCounters {
+  readonly ranges: { inc(): void };
+  readonly txns: { inc(): void };
+}
+
 /** etcdserverpb.KV. */
 export class KvHandlers {
   constructor(
@@ -48,6 +54,7 @@ export class KvHandlers {
     readonly quota: SpaceQuota,
     readonly reaper: Reaper,
     readonly header: HeaderSource,
+    readonly counters: KvCounters,
     readonly options: KvOptions,
   ) {}
 
@@ -88,6 +95,7 @@ export class KvHandlers {
 
   range(request: RangeRequest): RangeResponse | Promise<RangeResponse> {
     checkRange(request);
+    this.counters.ranges.inc();
     const read = this.store.range(request);
     return read instanceof Promise
       ? read.then((r) => this.#headed(r))
@@ -113,6 +121,7 @@ export class KvHandlers {
 
   async txn(request: TxnRequest, bytes: number): Promise<TxnResponse> {
     checkTxn(request, this.options.maxTxnOps);
+    this.counters.txns.inc();
     if (isReadOnlyTxn(request)) {
       return this.#headed(await this.store.readOnlyTxn(request));
     }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Backend } from "../backend/backend.ts";
+import type { Clock } from "../base/clock.ts";
 import { DomainError } from "../base/errors.ts";
 import { AlarmOrigin, type Alarms, AlarmType } from "../mvcc/alarms.ts";
 import { hashKv } from "../mvcc/hash.ts";
@@ -50,6 +51,14 @@ export interface MaintenanceInfo {
   readonly raftTerm: number;
 }
 
+/** Observes how long the slow operations take, in seconds. */
+export interface MaintenanceTimings {
+  readonly defragDuration: { observe(seconds: number): void };
+  readonly snapshotDuration: { observe(seconds: number): void };
+  readonly hashDuration: { observe(seconds: number): void };
+  readonly defragInflight: { set(value: number): void };
+}
+
 /** etcdserverpb.Maintenance. */
 export class MaintenanceHandlers {
   constructor(
@@ -59,6 +68,8 @@ export class MaintenanceHandlers {
     readonly quota: SpaceQuota,
     readonly header: HeaderSource,
     readonly info: MaintenanceInfo,
+    readonly clock: Clock,
+    readonly timings: MaintenanceTimings,
   ) {}
 
   methods(): Method[] {
@@ -152,12 +163,21 @@ export class MaintenanceHandlers {
   }
 
   async defragment(_request: DefragmentRequest): Promise<DefragmentResponse> {
-    await this.backend.defragment();
+    const { defragInflight, defragDuration } = this.timings;
+    defragInflight.set(1);
+    try {
+      await this.#timed(defragDuration, () => this.backend.defragment());
+    } finally {
+      defragInflight.set(0);
+    }
     return newDefragmentResponse();
   }
 
   async hash(_request: HashRequest): Promise<HashResponse> {
-    const { hash } = await hashKv(this.store, 0);
+    const { hash } = await this.#timed(
+      this.timings.hashDuration,
+      () => hashKv(this.store, 0),
+    );
     return newHashResponse({
       header: this.header.at(this.store.currentRevision),
       hash,
@@ -165,9 +185,9 @@ export class MaintenanceHandlers {
   }
 
   async hashKv(request: HashKVRequest): Promise<HashKVResponse> {
-    const { hash, compactRevision, hashRevision } = await hashKv(
-      this.store,
-      request.revision,
+    const { hash, compactRevision, hashRevision } = await this.#timed(
+      this.timings.hashDuration,
+      () => hashKv(this.store, request.revision),
     );
     return newHashKVResponse({
       header: this.header.at(this.store.currentRevision),
@@ -182,6 +202,7 @@ export class MaintenanceHandlers {
     _request: SnapshotRequest,
     out: MessageWriter<SnapshotResponse>,
   ): Promise<void> {
+    const beganMs = this.clock.monotonicMs();
     const snapshot = await this.backend.snapshot();
     try {
       const hash = createHash("sha256");
@@ -202,6 +223,8 @@ export class MaintenanceHandlers {
         newSnapshotResponse({ blob: new Uint8Array(hash.digest()), version }),
       );
     } finally {
+      const tookMs = this.clock.monotonicMs() - beganMs;
+      this.timings.snapshotDuration.observe(tookMs / 1000);
       await snapshot.close();
     }
   }
@@ -222,6 +245,16 @@ export class MaintenanceHandlers {
       throw new DomainError("wrongDowngradeVersionFormat");
     }
     throw new DomainError("invalidDowngradeTargetVersion");
+  }
+
+  async #timed<T>(
+    timing: { observe(seconds: number): void },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const beganMs = this.clock.monotonicMs();
+    const result = await work();
+    timing.observe((this.clock.monotonicMs() - beganMs) / 1000);
+    return result;
   }
 }
 
