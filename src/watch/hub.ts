@@ -123,8 +123,12 @@ export class WatchHub implements CommitListener {
       options.progressIntervalMs,
       (watcher) => this.#notifyProgress(watcher),
     );
+    const offered = () => this.#offered;
     this.#host = {
       source,
+      get offeredRevision() {
+        return offered();
+      },
       index: this.#index,
       encoder: this.#encoder,
       options,

@@ -41,6 +41,8 @@ export interface StreamHost {
   readonly index: InterestIndex;
   readonly encoder: ResponseEncoder;
   readonly options: WatchOptions;
+  /** What synced watchers have been offered everything up to. Means nothing if there are none. */
+  readonly offeredRevision: number;
   /** Brings a new watcher into the state that its first revision calls for. */
   admit(watcher: Watcher, request: WatchRequest): void;
   /** Lets a watcher go for good. */
@@ -148,16 +150,17 @@ export class WatchStream {
     this.#answer({ watchId: id, canceled: true });
   }
 
-  /** Tells the client the current revision if all watchers have been offered everything up to it. */
+  /** Tells the client the revision up to which all watchers have been offered everything, if they are synced. */
   requestProgress(): void {
     const { size } = this.#watchers;
     if (size === 0 || this.syncedCount < size) return;
-    this.#answer({ watchId: NO_WATCHER });
+    this.#answer({ watchId: NO_WATCHER }, this.#host.offeredRevision);
   }
 
-  /** Tells a synced watcher the current revision, unless the client does not read anyway. */
+  /** Tells a synced watcher how far it is, unless the client does not read anyway. */
   notifyProgress(id: number): void {
-    if (!this.isFull) this.#send({ watchId: id });
+    if (this.isFull) return;
+    this.#send({ watchId: id }, this.#host.offeredRevision);
   }
 
   /** Ends a watcher whose history is gone. */
@@ -226,9 +229,12 @@ export class WatchStream {
   }
 
   /** Sends what the client asked for. */
-  #answer(response: Partial<WatchResponse>): void {
+  #answer(
+    response: Partial<WatchResponse>,
+    revision = this.#host.source.currentRevision,
+  ): void {
     if (this.#isClosed) return;
-    const bytes = this.#send(response);
+    const bytes = this.#send(response, revision);
     if (!this.isFull) return;
     this.#unreadControlBytes += bytes;
     if (this.#unreadControlBytes > this.#host.options.maxUnreadControlBytes) {
@@ -236,9 +242,8 @@ export class WatchStream {
     }
   }
 
-  #send(response: Partial<WatchResponse>): number {
-    const { encoder, source } = this.#host;
-    const bytes = encoder.control(source.currentRevision, response);
+  #send(response: Partial<WatchResponse>, revision: number): number {
+    const bytes = this.#host.encoder.control(revision, response);
     this.#out.sendEncoded(bytes);
     return bytes.length;
   }

@@ -696,11 +696,21 @@ Deno.test("commits that were not announced are read from history", async () => {
   s.watch("a");
   f.history.put("a");
   f.history.append([{ key: "a", value: "unannounced" }]);
+  s.stream.requestProgress();
+  assert.deepEqual(
+    s.writer.take().map((r) => [show(r.events), r.revision]),
+    [["a@2", 2], ["", 2]],
+    "progress does not overtake what was not announced",
+  );
   f.history.put("a");
   await f.settle();
-  assert.equal(s.events(), "a@2 | a@3 a@4");
+  assert.equal(s.events(), "a@3 a@4");
+  f.history.append([{ key: "a", value: "unannounced" }]);
+  f.open().watch("b");
+  await f.settle();
+  assert.equal(s.events(), "a@5", "a newcomer shows that there is more");
   f.history.put("a");
-  assert.equal(s.events(), "a@5");
+  assert.equal(s.events(), "a@6");
 });
 
 Deno.test("watchers that are behind share pages, and none is held up by the one that is furthest", async () => {

@@ -30,6 +30,11 @@ class Watched {
     readonly from: number,
   ) {}
 
+  /** Of the events so far. */
+  get lastRevision(): number {
+    return this.events.at(-1)?.kv?.modRevision ?? 0;
+  }
+
   take(response: Received): void {
     assert.ok(!this.isCanceled, "nothing comes after the cancellation");
     if (response.canceled) {
@@ -43,7 +48,7 @@ class Watched {
     }
     const first = response.events[0]!.kv!.modRevision;
     const last = response.events.at(-1)!.kv!.modRevision;
-    const previous = this.events.at(-1)?.kv!.modRevision ?? 0;
+    const previous = this.lastRevision;
     assert.ok(response.revision >= last, "the header is not behind the events");
     assert.ok(first > this.progress, "progress does not overtake events");
     if (this.isOpen) assert.ok(first >= previous);
@@ -82,7 +87,7 @@ class Watched {
     );
     if (this.compactRevision === 0) return;
     const seen = Math.max(
-      this.events.at(-1)?.kv!.modRevision ?? 0,
+      this.lastRevision,
       this.progress,
       this.from - 1,
     );
