@@ -1,20 +1,9 @@
 import { equalBytes } from "./bytes.ts";
+import { hashBytes } from "./hash_bytes.ts";
 
-/** Mixed into every hash, so that nobody outside can choose keys that collide. */
-const SEED = crypto.getRandomValues(new Uint32Array(1))[0]! | 0;
-const FNV_PRIME = 0x01000193;
+export { hashBytes };
+
 const MIN_SLOTS = 16;
-
-/** A 32-bit hash of the bytes (FNV-1a with a random start and a final mix), different in each process. */
-export function hashBytes(bytes: Uint8Array): number {
-  let h = SEED;
-  for (let i = 0; i < bytes.length; i++) {
-    h = Math.imul(h ^ bytes[i]!, FNV_PRIME);
-  }
-  h ^= h >>> 15;
-  h = Math.imul(h, 0x2c1b3c6d);
-  return h ^ (h >>> 12);
-}
 
 interface Slot<V> {
   readonly key: Uint8Array;
@@ -24,7 +13,8 @@ interface Slot<V> {
 
 /**
  * A map with byte strings as keys. Open addressing with linear probing, at most half full; removing moves
- * what follows back, so there are no markers of deleted entries. Keys are kept, not copied.
+ * what follows back, so there are no markers of deleted entries, and no hash is computed twice.
+ * Keys are kept, not copied, and must not change.
  */
 export class ByteMap<V> {
   #slots: (Slot<V> | undefined)[] = new Array(MIN_SLOTS).fill(undefined);

@@ -1,82 +1,92 @@
 import { assert } from "../base/assert.ts";
-import { compareBytes } from "../base/bytes.ts";
 import type { KeyEntry } from "./key_entry.ts";
 
-/** Entries of a leaf and children of an inner node; measured: 32 to 128 make no difference in speed. */
+/** Entries of a leaf and children of an inner node; measured: 32 to 128 make little difference in speed. */
 const CAPACITY = 64;
+/** A node with fewer takes from its neighbour, or joins it if the two have room to spare together. */
+const MIN_FILL = CAPACITY / 4;
+const JOIN_BELOW = CAPACITY * 3 / 4;
+/** What a split at the end of an inner node leaves to the new one: a node of one child could not be repaired. */
+const INNER_TAIL = CAPACITY / 8;
 
-/** A leaf: entries in order of their keys. */
+/** Entries in order of their keys. */
 class Leaf {
   next: Leaf | undefined = undefined;
   previous: Leaf | undefined = undefined;
-  constructor(public entries: KeyEntry[], public live: number) {}
+  constructor(public entries: KeyEntry[]) {}
 }
 
-/** An inner node: `firsts[i]` is a lower bound of child i's keys and larger than all of child i-1's; `firsts[0]` is not looked at. */
+/**
+ * Children in order: `live[i]` is the number of live keys below child i, and `bounds[i]` lies between
+ * children i and i+1: above all keys of the one, not above any key of the other.
+ */
 class Inner {
   constructor(
     public children: Node[],
-    public firsts: Uint8Array[],
-    public live: number,
+    public bounds: Uint8Array[],
+    public live: number[],
   ) {}
 }
 
 type Node = Leaf | Inner;
 
-/** What a split adds to the parent. */
+/** What a node that became too large hands to its parent: a right neighbour. */
 interface Split {
-  readonly first: Uint8Array;
+  readonly bound: Uint8Array;
   readonly node: Node;
+  readonly live: number;
 }
 
 /**
- * Entries in order of their keys: a B+tree whose nodes know how many live keys are below them, so that
+ * Entries in order of their keys: a B+tree that knows how many live keys are below each node, so that
  * counting a range takes two walks from the root.
  *
- * Holds live and dead entries. Nodes that become empty go; others are not merged, since keys come back
- * where keys have been.
+ * Holds live and dead entries. Filled in ascending order, its nodes are full; otherwise they are a
+ * quarter full at least, however many keys have come and gone.
  */
 export class KeyTree {
-  #root: Node = new Leaf([], 0);
-  readonly #firstLeaf = this.#root as Leaf;
+  #root: Node = new Leaf([]);
+  #liveCount = 0;
 
   get liveCount(): number {
-    return this.#root.live;
+    return this.#liveCount;
   }
 
-  /** Adds an entry whose key is not there yet. */
+  /** Adds an entry whose key is not there yet and which is not live. */
   insert(entry: KeyEntry): void {
-    const split = this.#insert(this.#root, entry);
+    assert(entry.version === 0, "an entry is dead when it comes into the tree");
+    const split = insertBelow(this.#root, entry, entry.key);
     if (split === undefined) return;
-    const live = this.#root.live + split.node.live;
-    this.#root = new Inner(
-      [this.#root, split.node],
-      [split.first, split.first],
-      live,
-    );
+    this.#root = new Inner([this.#root, split.node], [split.bound], [
+      this.#liveCount - split.live,
+      split.live,
+    ]);
   }
 
   /** Takes an entry out; it must not be live. */
   remove(entry: KeyEntry): void {
-    this.#remove(this.#root, entry);
-    while (this.#root instanceof Inner && this.#root.children.length === 1) {
-      this.#root = this.#root.children[0]!;
+    assert(entry.version === 0, "an entry is dead when it leaves the tree");
+    const root = this.#root;
+    removeBelow(root, entry, entry.key);
+    if (root instanceof Inner && root.children.length === 1) {
+      this.#root = root.children[0]!;
     }
   }
 
-  /** Adds `delta` to the count of live keys on the way to the entry. */
-  addLive(key: Uint8Array, delta: 1 | -1): void {
-    let node = this.#root;
-    for (;;) {
-      node.live += delta;
-      if (node instanceof Leaf) return;
-      node = node.children[childOf(node, key)]!;
+  /** Tells that the entry has become live (1) or dead (-1). */
+  addLive(entry: KeyEntry, delta: 1 | -1): void {
+    this.#liveCount += delta;
+    const { key } = entry;
+    for (let node = this.#root; node instanceof Inner;) {
+      const child = childOf(node, key);
+      node.live[child] = node.live[child]! + delta;
+      node = node.children[child]!;
     }
   }
 
-  /** Live keys in [start, end); no `end`: to the last. */
+  /** Live keys in [start, end); no `end`: to the last. Zero for an empty range. */
   countLive(start: Uint8Array, end: Uint8Array | undefined): number {
-    const below = end === undefined ? this.#root.live : this.#liveBelow(end);
+    const below = end === undefined ? this.#liveCount : this.#liveBelow(end);
     return Math.max(0, below - this.#liveBelow(start));
   }
 
@@ -94,30 +104,82 @@ export class KeyTree {
       if (stop === 0) continue;
       // Only the leaf that holds the end needs looking at each key.
       const isLast = end !== undefined &&
-        compareBytes(entries[stop - 1]!.key, end) >= 0;
+        entries[stop - 1]!.compareKey(end) >= 0;
       if (isLast) stop = placeOf(entries, end);
       for (; at < stop; at++) if (!visit(entries[at]!)) return;
       if (isLast) return;
     }
   }
 
+  /** Visits entries in [start, end) in descending order, as `ascend` does. */
+  descend(
+    start: Uint8Array,
+    end: Uint8Array | undefined,
+    visit: (entry: KeyEntry) => boolean,
+  ): void {
+    let leaf: Leaf | undefined = end === undefined
+      ? this.#lastLeaf()
+      : this.#leafOf(end);
+    let at = end === undefined
+      ? leaf.entries.length
+      : placeOf(leaf.entries, end);
+    while (leaf !== undefined) {
+      const entries: KeyEntry[] = leaf.entries;
+      const isLast = entries.length > 0 && entries[0]!.compareKey(start) <= 0;
+      const stop = isLast ? placeOf(entries, start) : 0;
+      while (--at >= stop) if (!visit(entries[at]!)) return;
+      if (isLast) return;
+      leaf = leaf.previous;
+      if (leaf !== undefined) at = leaf.entries.length;
+    }
+  }
+
   /** Up to `max` entries behind `key`, or from the first. */
   after(key: Uint8Array | undefined, max: number): KeyEntry[] {
     const found: KeyEntry[] = [];
-    let leaf: Leaf | undefined = key === undefined
-      ? this.#firstLeaf
-      : this.#leafOf(key);
-    let at = key === undefined ? 0 : placeOf(leaf.entries, key);
+    let leaf: Leaf | undefined;
+    let at = 0;
+    if (key === undefined) leaf = this.#firstLeaf();
+    else {
+      leaf = this.#leafOf(key);
+      at = placeOf(leaf.entries, key);
+      if (leaf.entries[at]?.hasKey(key)) at++;
+    }
     for (; leaf !== undefined; leaf = leaf.next, at = 0) {
       const entries: KeyEntry[] = leaf.entries;
       for (; at < entries.length; at++) {
-        const entry = entries[at]!;
-        if (key !== undefined && compareBytes(entry.key, key) === 0) continue;
-        found.push(entry);
-        if (found.length === max) return found;
+        if (found.length >= max) return found;
+        found.push(entries[at]!);
       }
     }
     return found;
+  }
+
+  /** Throws if an invariant does not hold; for tests. */
+  check(): void {
+    assert(
+      checkBelow(this.#root, undefined, undefined, true) === this.#liveCount,
+      "the tree's count is that of its nodes",
+    );
+    let previous: Leaf | undefined = undefined;
+    let leaf: Leaf | undefined = this.#firstLeaf();
+    for (; leaf !== undefined; leaf = leaf.next) {
+      assert(leaf.previous === previous, "the leaves are linked both ways");
+      previous = leaf;
+    }
+    assert(previous === this.#lastLeaf(), "the last leaf ends the list");
+  }
+
+  #firstLeaf(): Leaf {
+    let node = this.#root;
+    while (node instanceof Inner) node = node.children[0]!;
+    return node;
+  }
+
+  #lastLeaf(): Leaf {
+    let node = this.#root;
+    while (node instanceof Inner) node = node.children[node.bounds.length]!;
+    return node;
   }
 
   #leafOf(key: Uint8Array): Leaf {
@@ -128,51 +190,22 @@ export class KeyTree {
 
   #liveBelow(key: Uint8Array): number {
     let node = this.#root;
-    let live = 0;
+    let inNode = this.#liveCount;
+    let below = 0;
     while (node instanceof Inner) {
       const child = childOf(node, key);
-      for (let i = 0; i < child; i++) live += node.children[i]!.live;
+      const { live } = node;
+      for (let i = 0; i < child; i++) below += live[i]!;
+      inNode = live[child]!;
       node = node.children[child]!;
     }
-    const stop = placeOf(node.entries, key);
-    for (let i = 0; i < stop; i++) if (node.entries[i]!.version > 0) live++;
-    return live;
-  }
-
-  #insert(node: Node, entry: KeyEntry): Split | undefined {
-    if (entry.version > 0) node.live++;
-    if (node instanceof Leaf) {
-      const at = placeOf(node.entries, entry.key);
-      node.entries.splice(at, 0, entry);
-      if (node.entries.length <= CAPACITY) return undefined;
-      return splitLeaf(node, at === node.entries.length - 1);
-    }
-    const at = childOf(node, entry.key);
-    const split = this.#insert(node.children[at]!, entry);
-    if (split === undefined) return undefined;
-    node.children.splice(at + 1, 0, split.node);
-    node.firsts.splice(at + 1, 0, split.first);
-    if (node.children.length <= CAPACITY) return undefined;
-    return splitInner(node, at + 2 === node.children.length);
-  }
-
-  /** Returns true if the node is empty now. */
-  #remove(node: Node, entry: KeyEntry): boolean {
-    if (node instanceof Leaf) {
-      const at = placeOf(node.entries, entry.key);
-      assert(node.entries[at] === entry, "an entry to remove is in the tree");
-      node.entries.splice(at, 1);
-      // The first leaf stays, so that there is always one to begin at.
-      if (node.entries.length > 0 || node === this.#firstLeaf) return false;
-      if (node.previous !== undefined) node.previous.next = node.next;
-      if (node.next !== undefined) node.next.previous = node.previous;
-      return true;
-    }
-    const at = childOf(node, entry.key);
-    if (!this.#remove(node.children[at]!, entry)) return false;
-    node.children.splice(at, 1);
-    node.firsts.splice(at, 1);
-    return node.children.length === 0;
+    const { entries } = node;
+    const stop = placeOf(entries, key);
+    // Mostly all keys are live or none is, and then the entries need not be looked at.
+    if (inNode === entries.length) return below + stop;
+    if (inNode === 0) return below;
+    for (let i = 0; i < stop; i++) if (entries[i]!.version > 0) below++;
+    return below;
   }
 }
 
@@ -180,50 +213,208 @@ export class KeyTree {
 function placeOf(entries: readonly KeyEntry[], key: Uint8Array): number {
   let low = 0;
   let high = entries.length;
+  // Keys between two that share a prefix with `key` share it as well: it is compared once, not at each step.
+  let lowCommon = 0;
+  let highCommon = 0;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (compareBytes(entries[middle]!.key, key) < 0) low = middle + 1;
-    else high = middle;
+    const known = lowCommon < highCommon ? lowCommon : highCommon;
+    const common = entries[middle]!.commonPrefix(key, known);
+    if (common < 0) {
+      low = middle + 1;
+      lowCommon = -1 - common;
+    } else {
+      high = middle;
+      highCommon = common;
+    }
   }
   return low;
 }
 
-/** The child whose range holds `key`. */
+/** The child whose keys surround `key`: the number of bounds that are not above it. */
 function childOf(node: Inner, key: Uint8Array): number {
-  const { firsts } = node;
-  let low = 1;
-  let high = firsts.length;
+  const { bounds } = node;
+  let low = 0;
+  let high = bounds.length;
+  let lowCommon = 0;
+  let highCommon = 0;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if (compareBytes(firsts[middle]!, key) <= 0) low = middle + 1;
-    else high = middle;
+    const bound = bounds[middle]!;
+    const n = bound.length < key.length ? bound.length : key.length;
+    let i = lowCommon < highCommon ? lowCommon : highCommon;
+    while (i < n && bound[i] === key[i]) i++;
+    const isAbove = i < n ? bound[i]! > key[i]! : bound.length > key.length;
+    if (isAbove) {
+      high = middle;
+      highCommon = i;
+    } else {
+      low = middle + 1;
+      lowCommon = i;
+    }
   }
-  return low - 1;
+  return low;
 }
 
-/** Halves a full leaf; where keys come in ascending order, all but the last stay. */
-function splitLeaf(leaf: Leaf, isAppend: boolean): Split {
-  const half = isAppend ? leaf.entries.length - 1 : leaf.entries.length >>> 1;
-  const entries = leaf.entries.splice(half);
+function insertBelow(
+  node: Node,
+  entry: KeyEntry,
+  key: Uint8Array,
+): Split | undefined {
+  if (node instanceof Leaf) {
+    const { entries } = node;
+    const at = placeOf(entries, key);
+    if (at === entries.length) entries.push(entry);
+    else entries.splice(at, 0, entry);
+    if (entries.length <= CAPACITY) return undefined;
+    // Where keys come in ascending order, the full leaf stays full.
+    return splitLeaf(node, at === CAPACITY ? CAPACITY : CAPACITY / 2);
+  }
+  const at = childOf(node, key);
+  const split = insertBelow(node.children[at]!, entry, key);
+  if (split === undefined) return undefined;
+  node.children.splice(at + 1, 0, split.node);
+  node.bounds.splice(at, 0, split.bound);
+  node.live.splice(at, 1, node.live[at]! - split.live, split.live);
+  if (node.children.length <= CAPACITY) return undefined;
+  return splitInner(
+    node,
+    at + 1 === CAPACITY ? CAPACITY - INNER_TAIL : CAPACITY / 2,
+  );
+}
+
+function splitLeaf(leaf: Leaf, half: number): Split {
+  const node = new Leaf(leaf.entries.slice(half));
+  leaf.entries = leaf.entries.slice(0, half);
+  node.next = leaf.next;
+  node.previous = leaf;
+  if (leaf.next !== undefined) leaf.next.previous = node;
+  leaf.next = node;
+  return { bound: boundOf(leaf, node), node, live: liveOf(node.entries) };
+}
+
+function splitInner(inner: Inner, half: number): Split {
+  const node = new Inner(
+    inner.children.slice(half),
+    inner.bounds.slice(half),
+    inner.live.slice(half),
+  );
+  const bound = inner.bounds[half - 1]!;
+  inner.children = inner.children.slice(0, half);
+  inner.bounds = inner.bounds.slice(0, half - 1);
+  inner.live = inner.live.slice(0, half);
+  return { bound, node, live: sum(node.live) };
+}
+
+function removeBelow(node: Node, entry: KeyEntry, key: Uint8Array): void {
+  if (node instanceof Leaf) {
+    const at = placeOf(node.entries, key);
+    assert(node.entries[at] === entry, "an entry to remove is in the tree");
+    node.entries.splice(at, 1);
+    return;
+  }
+  const at = childOf(node, key);
+  const child = node.children[at]!;
+  removeBelow(child, entry, key);
+  if (sizeOf(child) < MIN_FILL) repair(node, at > 0 ? at - 1 : 0);
+}
+
+/** Makes one node of children `at` and `at + 1` if they are small, else two of about the same size. */
+function repair(parent: Inner, at: number): void {
+  const left = parent.children[at]!;
+  const right = parent.children[at + 1]!;
+  if (left instanceof Leaf) joinLeaves(left, right as Leaf);
+  else joinInners(left, right as Inner, parent.bounds[at]!);
+  const size = sizeOf(left);
+  const live = parent.live[at]! + parent.live[at + 1]!;
+  if (size <= JOIN_BELOW) {
+    parent.children.splice(at + 1, 1);
+    parent.bounds.splice(at, 1);
+    parent.live.splice(at, 2, live);
+    return;
+  }
+  const split = left instanceof Leaf
+    ? splitLeaf(left, size >>> 1)
+    : splitInner(left, size >>> 1);
+  parent.children[at + 1] = split.node;
+  parent.bounds[at] = split.bound;
+  parent.live[at] = live - split.live;
+  parent.live[at + 1] = split.live;
+}
+
+function joinLeaves(left: Leaf, right: Leaf): void {
+  left.entries = left.entries.concat(right.entries);
+  left.next = right.next;
+  if (right.next !== undefined) right.next.previous = left;
+}
+
+function joinInners(left: Inner, right: Inner, bound: Uint8Array): void {
+  left.children = left.children.concat(right.children);
+  left.bounds = [...left.bounds, bound, ...right.bounds];
+  left.live = left.live.concat(right.live);
+}
+
+function sizeOf(node: Node): number {
+  return node instanceof Leaf ? node.entries.length : node.children.length;
+}
+
+function liveOf(entries: readonly KeyEntry[]): number {
   let live = 0;
   for (const entry of entries) if (entry.version > 0) live++;
-  leaf.live -= live;
-  const right = new Leaf(entries, live);
-  right.next = leaf.next;
-  right.previous = leaf;
-  if (leaf.next !== undefined) leaf.next.previous = right;
-  leaf.next = right;
-  return { first: entries[0]!.key, node: right };
+  return live;
 }
 
-function splitInner(inner: Inner, isAppend: boolean): Split {
-  const half = isAppend
-    ? inner.children.length - 1
-    : inner.children.length >>> 1;
-  const children = inner.children.splice(half);
-  const firsts = inner.firsts.splice(half);
-  let live = 0;
-  for (const child of children) live += child.live;
-  inner.live -= live;
-  return { first: firsts[0]!, node: new Inner(children, firsts, live) };
+function sum(counts: readonly number[]): number {
+  let total = 0;
+  for (const count of counts) total += count;
+  return total;
+}
+
+/** The shortest prefix of the right leaf's first key that is above the left one's last. */
+function boundOf(left: Leaf, right: Leaf): Uint8Array {
+  const first = right.entries[0]!.key;
+  const last = left.entries[left.entries.length - 1]!;
+  return first.slice(0, -1 - last.commonPrefix(first, 0) + 1);
+}
+
+/** Returns the live keys below the node. */
+function checkBelow(
+  node: Node,
+  start: Uint8Array | undefined,
+  end: Uint8Array | undefined,
+  isRoot: boolean,
+): number {
+  if (node instanceof Inner) {
+    const { children, bounds, live } = node;
+    assert(children.length > 1, "an inner node has several children");
+    assert(children.length <= CAPACITY, "an inner node is not too large");
+    assert(bounds.length === children.length - 1, "a bound between children");
+    assert(live.length === children.length, "a count for each child");
+    children.forEach((child, i) => {
+      const from = i === 0 ? start : bounds[i - 1];
+      const to = i === bounds.length ? end : bounds[i];
+      const below = checkBelow(child, from, to, false);
+      assert(below === live[i], "a child's count is what is below it");
+    });
+    return sum(live);
+  }
+  const { entries } = node;
+  assert(isRoot || entries.length > 0, "only the root may be empty");
+  assert(entries.length <= CAPACITY, "a leaf is not too large");
+  entries.forEach((entry, i) => {
+    const before = i === 0 ? undefined : entries[i - 1]!;
+    assert(
+      before === undefined || before.compareKey(entry.key) < 0,
+      "entries are in order",
+    );
+    assert(
+      start === undefined || entry.compareKey(start) >= 0,
+      "no key is below its leaf's bound",
+    );
+    assert(
+      end === undefined || entry.compareKey(end) < 0,
+      "all keys are below the next bound",
+    );
+  });
+  return liveOf(entries);
 }

@@ -1,4 +1,3 @@
-import { compareBytes } from "../base/bytes.ts";
 import type { KeyEntry } from "./key_entry.ts";
 
 /**
@@ -40,9 +39,9 @@ export class LivenessJournal {
   ): number {
     let sum = 0;
     for (let i = this.#after(rev); i < this.#revs.length; i++) {
-      const { key } = this.#entries[i]!;
-      if (compareBytes(key, start) < 0) continue;
-      if (end !== undefined && compareBytes(key, end) >= 0) continue;
+      const entry = this.#entries[i]!;
+      if (entry.compareKey(start) < 0) continue;
+      if (end !== undefined && entry.compareKey(end) >= 0) continue;
       sum += this.#deltas[i]!;
     }
     return sum;

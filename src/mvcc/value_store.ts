@@ -1,26 +1,25 @@
 import { assert } from "../base/assert.ts";
 
 export interface ValueStoreOptions {
-  /** Bytes that all slabs together may take; the one being filled always stays. */
+  /** Bytes that all slabs together may take; the one being filled always stays, and those that are held. */
   readonly budgetBytes: number;
-  /** The size of a slab once there are several. Default 1 MiB. */
+  /** The size of a slab once there are several: a power of two. Default 1 MiB. */
   readonly slabBytes?: number;
 }
 
 /** The first slab is small, so that an empty store costs little; each is twice as large as the one before. */
 const FIRST_SLAB_BYTES = 64 << 10;
 const SLAB_BYTES = 1 << 20;
-/** Addresses of a slab: no record can be larger. */
-const SPAN = 2 ** 32;
+/** Each record lies behind its length in four bytes: that is how cleaning finds one after the other. */
+const LENGTH_BYTES = 4;
 /** Of a slab's bytes; with less than that live, the rest is moved and the slab let go. */
 const CLEAN_BELOW = 0.5;
 
 class Slab {
   used = 0;
+  /** Bytes of records that have not been released. */
   live = 0;
-  /** Where each record begins, and the end of the last: what cleaning walks along. */
-  readonly starts: number[] = [];
-  constructor(readonly number: number, readonly buffer: Uint8Array) {}
+  constructor(readonly address: number, readonly buffer: Uint8Array) {}
 }
 
 /** Says what to do with a record of a slab that is being cleaned: where to tell its new address, or nothing if nobody needs it. */
@@ -36,25 +35,41 @@ export type Relocate = (
  * Within its budget everything stays until it is released. Beyond it the oldest slabs are let go, with all
  * that is in them: `get` then finds nothing, and the caller reads the record back from the backend.
  * A slab is never written to again once it is full, so that views stay valid for as long as somebody has them.
+ *
+ *   slab size 4      table   0     1     2     3     4        a record of 9 bytes has slabs 1 to 3 to itself
+ *                          [0..3][4  ..  15][     ][16..19]   address / 4 = place in the table
+ *
+ * Addresses run through the sizes of slabs, not through a wide space for each: 2^53 bytes are years of
+ * writing at the speed of memory.
  */
 export class ValueStore {
   /** After `reserve`: write the record into this buffer, from this offset on. */
   reserveBuffer: Uint8Array;
   reserveOffset = 0;
+  /** After `locate`: the record is in this buffer, from this offset on. */
+  viewBuffer: Uint8Array;
+  viewOffset = 0;
   readonly #budgetBytes: number;
   readonly #slabBytes: number;
-  /** Slab n is at n - #first; undefined where it was let go. */
+  /** The slab that begins at address (#first + i) * #slabBytes; undefined where it was let go or another reaches in. */
   #slabs: (Slab | undefined)[] = [];
   #first = 0;
   #active: Slab;
+  /** The address from which on slabs are held. */
+  #heldFrom = Infinity;
   #bytes = 0;
   #liveBytes = 0;
 
   constructor(options: ValueStoreOptions) {
     this.#budgetBytes = options.budgetBytes;
     this.#slabBytes = options.slabBytes ?? SLAB_BYTES;
+    assert(
+      Math.log2(this.#slabBytes) % 1 === 0,
+      "the size of a slab is a power of two",
+    );
     this.#active = this.#addSlab(Math.min(FIRST_SLAB_BYTES, this.#slabBytes));
     this.reserveBuffer = this.#active.buffer;
+    this.viewBuffer = this.#active.buffer;
   }
 
   /** Bytes of memory in slabs. */
@@ -62,24 +77,29 @@ export class ValueStore {
     return this.#bytes;
   }
 
-  /** Bytes of records that have not been released. */
+  /** Bytes of records in memory that have not been released. */
   get liveBytes(): number {
     return this.#liveBytes;
   }
 
   /** Makes room for a record; returns its address. */
   reserve(bytes: number): number {
-    assert(bytes < SPAN, "a record fits into a slab's addresses");
     let slab = this.#active;
-    if (slab.used + bytes > slab.buffer.length) slab = this.#nextSlab(bytes);
-    const offset = slab.used;
-    slab.starts.push(offset);
-    slab.used += bytes;
+    if (slab.used + LENGTH_BYTES + bytes > slab.buffer.length) {
+      slab = this.#nextSlab(LENGTH_BYTES + bytes);
+    }
+    const { buffer, used } = slab;
+    buffer[used] = bytes;
+    buffer[used + 1] = bytes >>> 8;
+    buffer[used + 2] = bytes >>> 16;
+    buffer[used + 3] = bytes >>> 24;
+    const offset = used + LENGTH_BYTES;
+    slab.used = offset + bytes;
     slab.live += bytes;
     this.#liveBytes += bytes;
-    this.reserveBuffer = slab.buffer;
+    this.reserveBuffer = buffer;
     this.reserveOffset = offset;
-    return slab.number * SPAN + offset;
+    return slab.address + offset;
   }
 
   /** Copies a record in; returns its address. */
@@ -91,28 +111,50 @@ export class ValueStore {
 
   /** A view of the record; undefined if memory let it go. */
   get(address: number, bytes: number): Uint8Array | undefined {
-    const number = Math.floor(address / SPAN);
-    const slab = this.#slabs[number - this.#first];
+    const slab = this.#slabOf(address);
     if (slab === undefined) return undefined;
-    const offset = address - number * SPAN;
+    const offset = address - slab.address;
     return slab.buffer.subarray(offset, offset + bytes);
+  }
+
+  /** Sets `viewBuffer` and `viewOffset` to where the record is, without a view; false if memory let it go. */
+  locate(address: number): boolean {
+    const slab = this.#slabOf(address);
+    if (slab === undefined) return false;
+    this.viewBuffer = slab.buffer;
+    this.viewOffset = address - slab.address;
+    return true;
   }
 
   /** Nobody needs the record any more. */
   release(address: number, bytes: number): void {
-    const slab = this.#slabs[Math.floor(address / SPAN) - this.#first];
+    const slab = this.#slabOf(address);
     if (slab === undefined) return;
     slab.live -= bytes;
     this.#liveBytes -= bytes;
+    assert(slab.live >= 0, "a record is released once");
     if (slab.live === 0 && slab !== this.#active) this.#drop(slab);
+  }
+
+  /** Until `letGo`, records that come from now on stay in memory whatever the budget says, and are not moved. */
+  hold(): void {
+    this.#heldFrom = this.#active.address;
+  }
+
+  letGo(): void {
+    this.#heldFrom = Infinity;
+    this.#evict();
   }
 
   /** Moves what is live out of slabs that are mostly garbage, about `maxBytes` of it; returns how much it moved. */
   clean(maxBytes: number, relocate: Relocate): number {
     let moved = 0;
-    for (const slab of [...this.#slabs]) {
+    // What is moved goes to the end, into slabs that are not in the copy.
+    for (const slab of this.#slabs.slice()) {
       if (slab === undefined || slab === this.#active) continue;
+      if (slab.address >= this.#heldFrom) break;
       if (slab.live >= slab.buffer.length * CLEAN_BELOW) continue;
+      if (this.#slabOf(slab.address) !== slab) continue; // the budget took it meanwhile
       moved += this.#cleanSlab(slab, relocate);
       if (moved >= maxBytes) break;
     }
@@ -121,18 +163,26 @@ export class ValueStore {
 
   #cleanSlab(slab: Slab, relocate: Relocate): number {
     let moved = 0;
-    const { starts, buffer } = slab;
-    for (let i = 0; i < starts.length; i++) {
-      const start = starts[i]!;
-      const end = starts[i + 1] ?? slab.used;
-      const record = buffer.subarray(start, end);
-      const tell = relocate(slab.number * SPAN + start, end - start, record);
+    const { buffer, used } = slab;
+    for (let at = 0; at < used;) {
+      const start = at + LENGTH_BYTES;
+      const bytes = (buffer[at]! | buffer[at + 1]! << 8 |
+        buffer[at + 2]! << 16 | buffer[at + 3]! << 24) >>> 0;
+      at = start + bytes;
+      const record = buffer.subarray(start, at);
+      const tell = relocate(slab.address + start, bytes, record);
       if (tell === undefined) continue;
       tell(this.append(record));
-      moved += record.length;
+      moved += bytes;
     }
-    this.#drop(slab);
+    if (this.#slabOf(slab.address) === slab) this.#drop(slab);
     return moved;
+  }
+
+  #slabOf(address: number): Slab | undefined {
+    const place = Math.floor(address / this.#slabBytes) - this.#first;
+    // Reading an array below its beginning is slow, and what memory let go is there.
+    return place < 0 ? undefined : this.#slabs[place];
   }
 
   #nextSlab(bytes: number): Slab {
@@ -140,32 +190,43 @@ export class ValueStore {
     const usual = Math.min(full.buffer.length * 2, this.#slabBytes);
     this.#active = this.#addSlab(Math.max(usual, bytes));
     if (full.live === 0) this.#drop(full);
-    while (this.#bytes > this.#budgetBytes) {
-      const oldest = this.#slabs.find((slab) => slab !== undefined);
-      if (oldest === undefined || oldest === this.#active) break;
-      this.#drop(oldest);
-    }
+    this.#evict();
     return this.#active;
   }
 
+  /** Lets the oldest slabs go until the rest is within the budget. */
+  #evict(): void {
+    while (this.#bytes > this.#budgetBytes) {
+      const oldest = this.#slabs[0]!;
+      if (oldest === this.#active || oldest.address >= this.#heldFrom) return;
+      this.#drop(oldest);
+    }
+  }
+
   #addSlab(bytes: number): Slab {
-    const slab = new Slab(
-      this.#first + this.#slabs.length,
-      new Uint8Array(bytes),
-    );
+    const place = this.#first + this.#slabs.length;
+    const slab = new Slab(place * this.#slabBytes, new Uint8Array(bytes));
     this.#slabs.push(slab);
+    for (
+      let rest = bytes - this.#slabBytes;
+      rest > 0;
+      rest -= this.#slabBytes
+    ) {
+      this.#slabs.push(undefined);
+    }
     this.#bytes += bytes;
     return slab;
   }
 
+  /** Lets a slab go, and keeps the table beginning with one that is there. */
   #drop(slab: Slab): void {
-    this.#slabs[slab.number - this.#first] = undefined;
+    this.#slabs[slab.address / this.#slabBytes - this.#first] = undefined;
     this.#bytes -= slab.buffer.length;
     this.#liveBytes -= slab.live;
     let gone = 0;
-    while (gone < this.#slabs.length && this.#slabs[gone] === undefined) gone++;
+    while (this.#slabs[gone] === undefined) gone++;
     if (gone === 0) return;
-    this.#slabs = this.#slabs.slice(gone);
+    this.#slabs.splice(0, gone);
     this.#first += gone;
   }
 }
