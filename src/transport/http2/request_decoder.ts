@@ -16,8 +16,8 @@ interface Remembered {
  * Decodes the header sections of requests, and knows those that it has seen.
  *
  * A client whose dynamic table is warm sends the same bytes for each call of a method. While our table does not
- * change, the same bytes mean the same fields, so the head decoded before is handed out again (measured: 25 ns
- * instead of 450 ns). Blocks that change the table are not remembered, and make all others forgotten.
+ * change, the same bytes mean the same fields, so the head decoded before is handed out again (measured: 10 ns
+ * instead of 113 ns for seven fields, and the layer above recognises the object). Blocks that change the table are not remembered, and make all others forgotten.
  */
 export class RequestDecoder {
   /** Starts with the default size, which holds until the client acknowledges another. */
