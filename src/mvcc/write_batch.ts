@@ -2,7 +2,7 @@ import { ROW_HEADER_BYTES, writeRowHeader } from "../backend/row_block.ts";
 import type { StateChange, StateKind } from "../backend/state_change.ts";
 import { StateKind as Kind } from "../backend/state_change.ts";
 import { assert } from "../base/assert.ts";
-import { compareBytes, equalBytes } from "../base/bytes.ts";
+import { compareBytes } from "../base/bytes.ts";
 import {
   sizeKeyValueRecord,
   sizeTombstoneRecord,
@@ -58,6 +58,9 @@ export class WriteBatch implements WriteTx {
   /** The revision after the writes that have ended so far. */
   revision: number;
   fetched: FetchedRecords | undefined = undefined;
+  /** The place in `state` of each key's newest change, and the place that it took over from. */
+  readonly #stateByKey = new Map<string, number>();
+  readonly #replaced: (number | undefined)[] = [];
   #markChanges = 0;
   #markState = 0;
 
@@ -118,13 +121,13 @@ export class WriteBatch implements WriteTx {
   /** Takes back what the write under evaluation did. */
   rollback(): void {
     this.#truncate(this.#markChanges);
-    this.state.length = this.#markState;
+    this.#truncateState(this.#markState);
   }
 
   /** Takes back everything: the batch did not become durable. */
   abort(): void {
     this.#truncate(0);
-    this.state.length = 0;
+    this.#truncateState(0);
   }
 
   putKey(key: Uint8Array, value: Uint8Array, lease: bigint): void {
@@ -182,6 +185,9 @@ export class WriteBatch implements WriteTx {
     key: Uint8Array,
     value: Uint8Array | undefined,
   ): void {
+    const name = stateName(kind, key);
+    this.#replaced.push(this.#stateByKey.get(name));
+    this.#stateByKey.set(name, this.state.length);
     this.state.push({ kind, key, value, after: this.changes.length });
   }
 
@@ -189,13 +195,8 @@ export class WriteBatch implements WriteTx {
     kind: StateKind,
     key: Uint8Array,
   ): Uint8Array | undefined | null {
-    for (let i = this.state.length - 1; i >= 0; i--) {
-      const change = this.state[i]!;
-      if (change.kind === kind && equalBytes(change.key, key)) {
-        return change.value;
-      }
-    }
-    return null;
+    const at = this.#stateByKey.get(stateName(kind, key));
+    return at === undefined ? null : this.state[at]!.value;
   }
 
   hasLease(id: bigint): boolean {
@@ -272,6 +273,18 @@ export class WriteBatch implements WriteTx {
     this.changes.push(change);
   }
 
+  #truncateState(length: number): void {
+    for (let i = this.state.length - 1; i >= length; i--) {
+      const { kind, key } = this.state[i]!;
+      const name = stateName(kind, key);
+      const replaced = this.#replaced[i];
+      if (replaced === undefined) this.#stateByKey.delete(name);
+      else this.#stateByKey.set(name, replaced);
+    }
+    this.state.length = length;
+    this.#replaced.length = length;
+  }
+
   #truncate(length: number): void {
     for (let i = this.changes.length - 1; i >= length; i--) {
       const { entry, prior, address, recordBytes } = this.changes[i]!;
@@ -281,4 +294,8 @@ export class WriteBatch implements WriteTx {
     }
     this.changes.length = length;
   }
+}
+
+function stateName(kind: StateKind, key: Uint8Array): string {
+  return `${kind}/${String.fromCharCode(...key)}`;
 }

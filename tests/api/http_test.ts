@@ -35,7 +35,7 @@ Deno.test("/metrics counts what was done, under etcd's names", async () => {
   assert.equal(value("etcd_mvcc_put_total"), 1);
   assert.equal(
     value(
-      'grpc_server_handled_total{grpc_type="unary",grpc_service="etcdserverpb.KV",grpc_method="Put",grpc_code="OK"}',
+      'grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}',
     ),
     1,
   );

@@ -6,9 +6,10 @@ import type { RequestHeaders, StreamHandler } from "../http2/stream_handler.ts";
 import type { Codec } from "./codec.ts";
 import { Deadlines } from "./deadlines.ts";
 import { PREFIX_BYTES } from "./message_reader.ts";
-import { encodeGrpcMessage, metadataOf, parseTimeoutMs } from "./metadata.ts";
+import { metadataOf, parseTimeoutMs } from "./metadata.ts";
+import { OK_HEAD, OK_TAIL, sendStatus, writePrefix } from "./response.ts";
 import type { CallObserver, ErrorMapper, Method } from "./service.ts";
-import { Code, type Status, StatusError } from "./status.ts";
+import { Code, StatusError } from "./status.ts";
 import { StreamCall } from "./stream_call.ts";
 import { UnaryCall } from "./unary_call.ts";
 
@@ -18,14 +19,6 @@ export interface GrpcServerOptions {
   readonly mapError: ErrorMapper;
   readonly observer: CallObserver;
 }
-
-export const OK_HEAD: HeaderBlock = new HeaderBlock([
-  ":status",
-  "200",
-  "content-type",
-  "application/grpc",
-]);
-export const OK_TAIL: HeaderBlock = new HeaderBlock(["grpc-status", "0"]);
 
 /** What a request's headers say of the call; kept with them, since they repeat. */
 interface CallHead {
@@ -213,24 +206,6 @@ export class GrpcServer implements StreamHandler {
   }
 }
 
-/** The header fields of a status; those of OK are constants. */
-export function trailersOf(status: Status): HeaderBlock {
-  if (status.code === Code.Ok) return OK_TAIL;
-  return new HeaderBlock(statusFields(status));
-}
-
-/** Ends a stream that has sent nothing yet: headers and trailers in one. */
-export function sendStatus(stream: ServerStream, status: Status): void {
-  const fields = [...OK_HEAD.fields, ...statusFields(status)];
-  stream.sendHeaders(new HeaderBlock(fields), true);
-}
-
-function statusFields({ code, message }: Status): string[] {
-  const fields = ["grpc-status", String(code)];
-  if (message !== "") fields.push("grpc-message", encodeGrpcMessage(message));
-  return fields;
-}
-
 /** The one body that all unary answers go through: it is written before `respond` returns. */
 class MessageFrame {
   codec: Codec<unknown> | undefined = undefined;
@@ -241,13 +216,4 @@ class MessageFrame {
     writePrefix(out, at, this.size);
     this.codec!.write(this.message, out, at + PREFIX_BYTES);
   }
-}
-
-/** The 5 bytes before an uncompressed message. */
-export function writePrefix(out: Uint8Array, at: number, size: number): void {
-  out[at] = 0;
-  out[at + 1] = size >>> 24;
-  out[at + 2] = size >>> 16;
-  out[at + 3] = size >>> 8;
-  out[at + 4] = size;
 }

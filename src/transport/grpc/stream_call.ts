@@ -7,13 +7,8 @@ import type {
 } from "../http2/stream_handler.ts";
 import { MessageReader, PREFIX_BYTES } from "./message_reader.ts";
 import { metadataOf } from "./metadata.ts";
-import {
-  type GrpcServer,
-  OK_HEAD,
-  sendStatus,
-  trailersOf,
-  writePrefix,
-} from "./server.ts";
+import { OK_HEAD, sendStatus, trailersOf, writePrefix } from "./response.ts";
+import type { GrpcServer } from "./server.ts";
 import type {
   Call,
   DuplexMethod,

@@ -5,7 +5,8 @@ import type {
 } from "../http2/stream_handler.ts";
 import { MessageReader, PREFIX_BYTES, tooLarge } from "./message_reader.ts";
 import { metadataOf } from "./metadata.ts";
-import { type GrpcServer, sendStatus } from "./server.ts";
+import { sendStatus } from "./response.ts";
+import type { GrpcServer } from "./server.ts";
 import type { Call, UnaryMethod } from "./service.ts";
 import { Code, type Status, StatusError } from "./status.ts";
 

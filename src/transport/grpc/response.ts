@@ -1,0 +1,39 @@
+import { HeaderBlock } from "../http2/header_block.ts";
+import type { ServerStream } from "../http2/server_stream.ts";
+import { encodeGrpcMessage } from "./metadata.ts";
+import { Code, type Status } from "./status.ts";
+
+export const OK_HEAD: HeaderBlock = new HeaderBlock([
+  ":status",
+  "200",
+  "content-type",
+  "application/grpc",
+]);
+export const OK_TAIL: HeaderBlock = new HeaderBlock(["grpc-status", "0"]);
+
+/** The header fields of a status; those of OK are constants. */
+export function trailersOf(status: Status): HeaderBlock {
+  if (status.code === Code.Ok) return OK_TAIL;
+  return new HeaderBlock(statusFields(status));
+}
+
+/** Ends a stream that has sent nothing yet: headers and trailers in one. */
+export function sendStatus(stream: ServerStream, status: Status): void {
+  const fields = [...OK_HEAD.fields, ...statusFields(status)];
+  stream.sendHeaders(new HeaderBlock(fields), true);
+}
+
+function statusFields({ code, message }: Status): string[] {
+  const fields = ["grpc-status", String(code)];
+  if (message !== "") fields.push("grpc-message", encodeGrpcMessage(message));
+  return fields;
+}
+
+/** The 5 bytes before an uncompressed message. */
+export function writePrefix(out: Uint8Array, at: number, size: number): void {
+  out[at] = 0;
+  out[at + 1] = size >>> 24;
+  out[at + 2] = size >>> 16;
+  out[at + 3] = size >>> 8;
+  out[at + 4] = size;
+}
