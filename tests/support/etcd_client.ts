@@ -93,16 +93,28 @@ export class EtcdClient {
   }
 
   put(key: string, value = "", more: Message = {}): Promise<Message> {
-    return this.kv.call("Put", { key: Buffer.from(key), value: Buffer.from(value), ...more });
+    return this.kv.call("Put", {
+      key: Buffer.from(key),
+      value: Buffer.from(value),
+      ...more,
+    });
   }
 
   range(key: string, rangeEnd = "", more: Message = {}): Promise<Message> {
-    const request = { key: Buffer.from(key), range_end: Buffer.from(rangeEnd), ...more };
+    const request = {
+      key: Buffer.from(key),
+      range_end: Buffer.from(rangeEnd),
+      ...more,
+    };
     return this.kv.call("Range", request);
   }
 
   delete(key: string, rangeEnd = "", more: Message = {}): Promise<Message> {
-    const request = { key: Buffer.from(key), range_end: Buffer.from(rangeEnd), ...more };
+    const request = {
+      key: Buffer.from(key),
+      range_end: Buffer.from(rangeEnd),
+      ...more,
+    };
     return this.kv.call("DeleteRange", request);
   }
 
@@ -199,7 +211,10 @@ export class WatchClient {
   async cancel(): Promise<void> {
     const closed = once(this.stream, "close").catch(() => {});
     this.stream.cancel();
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 100))]);
+    await Promise.race([
+      closed,
+      new Promise((resolve) => setTimeout(resolve, 100)),
+    ]);
   }
 }
 
@@ -212,7 +227,10 @@ export const op = {
     request_range: { key: Buffer.from(key), ...more },
   }),
   delete: (key: string, rangeEnd = "") => ({
-    request_delete_range: { key: Buffer.from(key), range_end: Buffer.from(rangeEnd) },
+    request_delete_range: {
+      key: Buffer.from(key),
+      range_end: Buffer.from(rangeEnd),
+    },
   }),
   txn: (request: Message) => ({ request_txn: request }),
 };

@@ -13,7 +13,9 @@ export interface TestServer extends AsyncDisposable {
 }
 
 /** Starts a server on a free port, or uses the one that the environment names. */
-export async function startTestServer(overrides: Partial<Config> = {}): Promise<TestServer> {
+export async function startTestServer(
+  overrides: Partial<Config> = {},
+): Promise<TestServer> {
   const external = Deno.env.get("STELE_TEST_ENDPOINT");
   if (external !== undefined) {
     const client = new EtcdClient(external);
@@ -24,7 +26,8 @@ export async function startTestServer(overrides: Partial<Config> = {}): Promise<
       [Symbol.asyncDispose]: () => Promise.resolve(client.close()),
     };
   }
-  const dataDir = overrides.dataDir ?? await Deno.makeTempDir({ prefix: "stele-test-" });
+  const dataDir = overrides.dataDir ??
+    await Deno.makeTempDir({ prefix: "stele-test-" });
   const server = await startServer(defaultConfig({
     listenClientUrls: ["http://127.0.0.1:0"],
     advertiseClientUrls: ["http://127.0.0.1:0"],
@@ -41,7 +44,9 @@ export async function startTestServer(overrides: Partial<Config> = {}): Promise<
     async [Symbol.asyncDispose]() {
       client.close();
       await server.stop();
-      if (overrides.dataDir === undefined) await Deno.remove(dataDir, { recursive: true });
+      if (overrides.dataDir === undefined) {
+        await Deno.remove(dataDir, { recursive: true });
+      }
     },
   };
 }
