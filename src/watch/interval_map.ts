@@ -1,3 +1,4 @@
+import { assert } from "../base/assert.ts";
 import { compareBytes } from "../base/bytes.ts";
 
 /**
@@ -46,6 +47,11 @@ export class IntervalMap<V> {
   /** Calls `visit` with each value whose range contains `key`, in no particular order. The map must not change meanwhile. */
   stab(key: Uint8Array, visit: (value: V) => void): void {
     stabBelow(this.#root, key, visit);
+  }
+
+  /** Throws if an invariant does not hold; for tests. */
+  check(): void {
+    assert(checkBelow(this.#root) === this.#size, "all pairs are counted");
   }
 
   #find(start: Uint8Array, end: Uint8Array | undefined): Node<V> | undefined {
@@ -204,4 +210,28 @@ function update<V>(node: Node<V>): void {
     max = right.maxEnd;
   }
   node.maxEnd = max;
+}
+
+/** Returns the number of values at and below the node. */
+function checkBelow<V>(node: Node<V> | undefined): number {
+  if (node === undefined) return 0;
+  const { left, right, height, maxEnd, values } = node;
+  const size = checkBelow(left) + values.size + checkBelow(right);
+  assert(
+    Math.abs(heightOf(left) - heightOf(right)) <= 1,
+    "the subtrees are about equally high",
+  );
+  assert(values.size > 0, "a range is there for its values");
+  assert(
+    left === undefined || compareRanges(left.start, left.end, node) < 0,
+    "the left range is below",
+  );
+  assert(
+    right === undefined || compareRanges(right.start, right.end, node) > 0,
+    "the right range is above",
+  );
+  update(node);
+  assert(node.height === height, "the height is up to date");
+  assert(compareEnds(node.maxEnd, maxEnd) === 0, "the end is up to date");
+  return size;
 }

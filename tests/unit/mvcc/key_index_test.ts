@@ -166,6 +166,26 @@ Deno.test("KeyIndex.remove() leaves views of the key what they were", () => {
   model.checkAll();
 });
 
+Deno.test("KeyIndex.remove() moves no key that came again elsewhere", () => {
+  const model = new Model();
+  const entries = Array.from(
+    { length: 1000 },
+    (_, n) => model.add(numbered(n)),
+  );
+  const first = entries[0]!.keyBlock;
+  model.remove(entries[1]!);
+  const again = model.add(numbered(1));
+  const second = again.keyBlock;
+  assert.notEqual(first, second);
+  for (let n = 1000; n < 2000; n++) model.add(numbered(n));
+  for (let n = 2; n < 1000; n++) {
+    if (entries[n]!.keyBlock === first) model.remove(entries[n]!);
+  }
+  assert.notEqual(entries[0]!.keyBlock, first);
+  assert.equal(again.keyBlock, second);
+  model.checkAll();
+});
+
 Deno.test("KeyIndex.ascend() and descend() stop when told", () => {
   const index = new KeyIndex();
   for (let n = 0; n < 1000; n++) index.getOrCreate(numbered(n));

@@ -140,6 +140,7 @@ for (const seed of seeds(8)) {
         if (!isHeld) held.push({ start, end, value });
       }
       assert.equal(map.size, held.length);
+      map.check();
       const key = randomKey(random);
       assert.deepEqual(stab(map, key), linear(held, key));
     }
