@@ -27,6 +27,7 @@ import {
   txnCost,
 } from "./check.ts";
 import type { HeaderSource } from "./header.ts";
+import { RANGE_RESPONSE } from "./range_body.ts";
 import { rangeStream } from "./range_stream.ts";
 
 /** Physical removal after a compaction. */
@@ -63,7 +64,12 @@ export class KvHandlers {
     const { range, put, deleteRange, txn, compact, rangeStream: stream } =
       KVService.methods;
     return [
-      { ...range, kind: "unary", handle: (r: RangeRequest) => this.range(r) },
+      {
+        ...range,
+        response: RANGE_RESPONSE,
+        kind: "unary",
+        handle: (r: RangeRequest) => this.range(r),
+      },
       {
         ...put,
         kind: "unary",

@@ -8,4 +8,11 @@ export interface Codec<M> {
   size(message: M): number;
   /** Writes the message at `at`; returns the position behind it. */
   write(message: M, out: Uint8Array, at: number): number;
+  /**
+   * Writes the message in pieces, for one that is too large to be sent at once. Optional; what the message
+   * refers to must not change until the last piece is written.
+   */
+  reader?(
+    message: M,
+  ): { read(out: Uint8Array, at: number, length: number): void };
 }

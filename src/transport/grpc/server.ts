@@ -2,7 +2,11 @@ import type { Clock } from "../../base/clock.ts";
 import { DomainError } from "../../base/errors.ts";
 import { HeaderBlock } from "../http2/header_block.ts";
 import type { ServerStream } from "../http2/server_stream.ts";
-import type { RequestHeaders, StreamHandler } from "../http2/stream_handler.ts";
+import type {
+  BodyReader,
+  RequestHeaders,
+  StreamHandler,
+} from "../http2/stream_handler.ts";
 import type { Codec } from "./codec.ts";
 import { Deadlines } from "./deadlines.ts";
 import { PREFIX_BYTES } from "./message_reader.ts";
@@ -215,5 +219,29 @@ class MessageFrame {
   writeTo(out: Uint8Array, at: number): void {
     writePrefix(out, at, this.size);
     this.codec!.write(this.message, out, at + PREFIX_BYTES);
+  }
+
+  reader(): BodyReader | undefined {
+    const body = this.codec!.reader?.(this.message);
+    return body && new FramedReader(body, this.size);
+  }
+}
+
+/** The 5 bytes of the frame, then the message in pieces. */
+class FramedReader implements BodyReader {
+  readonly #prefix = new Uint8Array(PREFIX_BYTES);
+  #offset = 0;
+
+  constructor(readonly body: BodyReader, size: number) {
+    writePrefix(this.#prefix, 0, size);
+  }
+
+  read(out: Uint8Array, at: number, length: number): void {
+    let left = length;
+    while (left > 0 && this.#offset < PREFIX_BYTES) {
+      out[at++] = this.#prefix[this.#offset++]!;
+      left--;
+    }
+    if (left > 0) this.body.read(out, at, left);
   }
 }

@@ -50,6 +50,17 @@ export interface StreamReceiver {
 export interface BodySource {
   /** Writes exactly the promised number of bytes into `out` at `at`. */
   writeTo(out: Uint8Array, at: number): void;
+  /**
+   * For a body that has to wait for flow control: writes it in pieces, as they are sent, so that it is never
+   * whole in memory. Undefined if it is to be written at once and queued.
+   */
+  reader?(): BodyReader | undefined;
+}
+
+/** A body in pieces. What it is made of must not change any more. */
+export interface BodyReader {
+  /** Writes the next `length` bytes of the body into `out` at `at`. */
+  read(out: Uint8Array, at: number, length: number): void;
 }
 
 /**

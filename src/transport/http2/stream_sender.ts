@@ -73,9 +73,15 @@ export class StreamSender {
       this.#sent(stream, at, length);
       this.#end(stream, tail);
     } else {
-      const bytes = new Uint8Array(length);
-      this.#writeBody(stream, body, bytes, 0);
-      this.#queue(stream, bytes);
+      const reader = body.reader?.();
+      if (reader !== undefined) {
+        this.#queueOf(stream).pushReader(reader, length);
+      } else {
+        const bytes = new Uint8Array(length);
+        this.#writeBody(stream, body, bytes, 0);
+        this.#queueOf(stream).push(bytes);
+      }
+      this.#queued(stream, length);
       this.sendTrailers(stream, tail);
     }
     this.#host.scheduleFlush();
@@ -101,7 +107,8 @@ export class StreamSender {
       this.#out.bytes.set(bytes, at);
       this.#sent(stream, at, length);
     } else {
-      this.#queue(stream, bytes);
+      this.#queueOf(stream).push(bytes);
+      this.#queued(stream, length);
     }
     this.#host.scheduleFlush();
   }
@@ -201,11 +208,13 @@ export class StreamSender {
     this.window -= length;
   }
 
-  #queue(stream: ServerStream, bytes: Uint8Array): void {
-    stream.queue ??= new DataQueue();
-    stream.queue.push(bytes);
-    stream.bufferedBytes += bytes.length;
-    this.bufferedBytes += bytes.length;
+  #queueOf(stream: ServerStream): DataQueue {
+    return stream.queue ??= new DataQueue();
+  }
+
+  #queued(stream: ServerStream, length: number): void {
+    stream.bufferedBytes += length;
+    this.bufferedBytes += length;
     if (stream.sendWindow > 0) this.#addReady(stream);
   }
 
