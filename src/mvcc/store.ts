@@ -185,6 +185,8 @@ export class Store implements BatchSink {
       if (lease !== 0n) this.leases.attach(lease, key);
     }
     this.#window.reset(this.#currentRevision);
+    // Counts before this start are rarely asked for; they walk their range.
+    this.#journal.trim(this.#currentRevision);
   }
 
   /** Answers a Range. Synchronous while the records are in memory. */
@@ -281,6 +283,8 @@ export class Store implements BatchSink {
   }
 
   newBatch(): WriteBatch {
+    // What the batch writes must neither be evicted nor moved before it is known.
+    this.values.hold();
     return new WriteBatch(
       this.#currentRevision + 1,
       this.index,
@@ -290,7 +294,14 @@ export class Store implements BatchSink {
   }
 
   async commit(batch: WriteBatch): Promise<void> {
-    if (batch.isEmpty) return;
+    try {
+      if (!batch.isEmpty) await this.#commit(batch);
+    } finally {
+      this.values.letGo();
+    }
+  }
+
+  async #commit(batch: WriteBatch): Promise<void> {
     const id = crypto.getRandomValues(new Uint8Array(16));
     const rows = batch.encodeRows();
     const bytes = rows.length;
@@ -412,7 +423,7 @@ export class Store implements BatchSink {
     }
     entry.pending = undefined;
     change.prior = undefined;
-    this.#commitVersion(
+    this.#addVersion(
       entry,
       change.rev,
       change.sub,
@@ -426,7 +437,7 @@ export class Store implements BatchSink {
   }
 
   /** Makes a version the newest of its key, in every structure that knows of it. */
-  #commitVersion(
+  #addVersion(
     entry: KeyEntry,
     rev: number,
     sub: number,
@@ -448,22 +459,25 @@ export class Store implements BatchSink {
   }
 
   #loadRows(block: Uint8Array, leased: Set<KeyEntry>): void {
+    // The block becomes a slab as it is, unless it is too large for one.
+    const base = this.values.adopt(block, recordBytesOf(block));
     const rows = new RowReader(block);
     const head = new RecordHead();
     while (rows.next()) {
       const { recordStart: start, recordEnd: end } = rows;
       readRecordHead(block, start, end, head);
-      const entry = this.index.getOrCreate(
-        block.subarray(head.keyStart, head.keyEnd),
-      );
-      this.#commitVersion(
+      const key = block.subarray(head.keyStart, head.keyEnd);
+      const entry = this.index.getOrCreate(key);
+      this.#addVersion(
         entry,
         head.modRev,
         rows.sub,
         head.createRev,
         head.version,
         head.lease,
-        this.values.append(block.subarray(start, end)),
+        base === undefined
+          ? this.values.append(block.subarray(start, end))
+          : base + start,
         end - start,
       );
       if (head.lease !== 0n) leased.add(entry);
@@ -534,4 +548,11 @@ export class Store implements BatchSink {
       }
     }
   }
+}
+
+function recordBytesOf(block: Uint8Array): number {
+  const rows = new RowReader(block);
+  let bytes = 0;
+  while (rows.next()) bytes += rows.recordEnd - rows.recordStart;
+  return bytes;
 }

@@ -12,6 +12,8 @@ const FIRST_SLAB_BYTES = 64 << 10;
 const SLAB_BYTES = 1 << 20;
 /** Each record lies behind its length in four bytes: that is how cleaning finds one after the other. */
 const LENGTH_BYTES = 4;
+/** In a row block that was taken over, the sub-revision stands between the two (see row_block.ts). */
+const ROW_HEADER_BYTES = 8;
 /** Of a slab's bytes; with less than that live, the rest is moved and the slab let go. */
 const CLEAN_BELOW = 0.5;
 
@@ -19,7 +21,12 @@ class Slab {
   used = 0;
   /** Bytes of records that have not been released. */
   live = 0;
-  constructor(readonly address: number, readonly buffer: Uint8Array) {}
+  constructor(
+    readonly address: number,
+    readonly buffer: Uint8Array,
+    /** From the beginning of a record's length to the record. */
+    readonly headerBytes: number,
+  ) {}
 }
 
 /** Says what to do with a record of a slab that is being cleaned: where to tell its new address, or nothing if nobody needs it. */
@@ -109,6 +116,24 @@ export class ValueStore {
     return address;
   }
 
+  /**
+   * Takes a row block over as a slab, without copying: the record that begins at `offset` in it has the
+   * address that is returned plus `offset`. `recordBytes` is what its records have together. Undefined if
+   * the block is larger than a slab: its records are to be appended then.
+   */
+  adopt(block: Uint8Array, recordBytes: number): number | undefined {
+    if (block.length > this.#slabBytes || block.length === 0) return undefined;
+    const before = this.#active;
+    const slab = this.#pushSlab(block, ROW_HEADER_BYTES);
+    slab.used = block.length;
+    slab.live = recordBytes;
+    this.#liveBytes += recordBytes;
+    this.#active = this.#addSlab(Math.min(FIRST_SLAB_BYTES, this.#slabBytes));
+    if (before.live === 0) this.#drop(before);
+    this.#evict();
+    return slab.address;
+  }
+
   /** A view of the record; undefined if memory let it go. */
   get(address: number, bytes: number): Uint8Array | undefined {
     const slab = this.#slabOf(address);
@@ -163,9 +188,9 @@ export class ValueStore {
 
   #cleanSlab(slab: Slab, relocate: Relocate): number {
     let moved = 0;
-    const { buffer, used } = slab;
+    const { buffer, used, headerBytes } = slab;
     for (let at = 0; at < used;) {
-      const start = at + LENGTH_BYTES;
+      const start = at + headerBytes;
       const bytes = (buffer[at]! | buffer[at + 1]! << 8 |
         buffer[at + 2]! << 16 | buffer[at + 3]! << 24) >>> 0;
       at = start + bytes;
@@ -204,8 +229,13 @@ export class ValueStore {
   }
 
   #addSlab(bytes: number): Slab {
+    return this.#pushSlab(new Uint8Array(bytes), LENGTH_BYTES);
+  }
+
+  #pushSlab(buffer: Uint8Array, headerBytes: number): Slab {
     const place = this.#first + this.#slabs.length;
-    const slab = new Slab(place * this.#slabBytes, new Uint8Array(bytes));
+    const slab = new Slab(place * this.#slabBytes, buffer, headerBytes);
+    const bytes = buffer.length;
     this.#slabs.push(slab);
     for (
       let rest = bytes - this.#slabBytes;

@@ -139,7 +139,7 @@ export class WriteBatch implements WriteTx {
     const createRev = live ? (prior ?? entry).createRev : rev;
     const values = this.records.values;
     const size = sizeKeyValueRecord(
-      entry.key,
+      key,
       createRev,
       rev,
       version,
@@ -150,7 +150,7 @@ export class WriteBatch implements WriteTx {
     writeKeyValueRecord(
       values.reserveBuffer,
       values.reserveOffset,
-      entry.key,
+      key,
       createRev,
       rev,
       version,
@@ -168,12 +168,12 @@ export class WriteBatch implements WriteTx {
     if (!live) return false;
     const rev = this.revision + 1;
     const values = this.records.values;
-    const size = sizeTombstoneRecord(entry.key, rev);
+    const size = sizeTombstoneRecord(key, rev);
     const address = values.reserve(size);
     writeTombstoneRecord(
       values.reserveBuffer,
       values.reserveOffset,
-      entry.key,
+      key,
       rev,
     );
     this.#push(entry, 0, 0, 0n, address, size);

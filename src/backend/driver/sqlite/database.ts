@@ -422,8 +422,11 @@ export interface LoadWindow {
   rows(block: Uint8Array<ArrayBuffer>): void;
 }
 
-/** A block that `load` hands over: big enough that messages cost nothing, small enough to hold several. */
-const LOAD_BLOCK_BYTES = 1024 * 1024;
+/**
+ * A block that `load` hands over is full from here on: big enough that messages cost nothing, and with one
+ * more slice of rows still below 1 MiB, so that it can serve as a slab of values as it is.
+ */
+const LOAD_BLOCK_BYTES = 768 * 1024;
 
 /** State rows read at a time; they are small. */
 const STATE_SLICE_ROWS = 1000;
