@@ -15,6 +15,12 @@ import { PAGE_BYTES } from "./wal_budget.ts";
 /** The page cache in KiB. Appends touch the ends of the trees only, so more does not help. */
 const CACHE_KIB = 4096;
 
+/**
+ * How long to wait for a lock on the file. Our own lock on the directory keeps other servers out; this is for
+ * a worker of ours that died and is not quite gone, and for people who look into the file.
+ */
+const BUSY_TIMEOUT_MS = 5000;
+
 /** What a WAL file that grew during a snapshot shrinks to. */
 const WAL_SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
 
@@ -24,6 +30,7 @@ const APPLICATION_ID = 0x5374656c;
 /** Sets what holds for this connection, and for a new file what can never change. */
 export function configure(db: DatabaseSync, options: DatabaseOptions): void {
   const synchronous = options.synchronous === "full" ? "FULL" : "OFF";
+  execute(db, `PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
   execute(db, `PRAGMA page_size = ${PAGE_BYTES}`);
   execute(db, `PRAGMA auto_vacuum = INCREMENTAL`);
   execute(db, `PRAGMA journal_mode = WAL`);
