@@ -1,126 +1,153 @@
 import { gunzipSync } from "node:zlib";
+import { assert } from "../../base/assert.ts";
 import { EMPTY } from "../../base/bytes.ts";
+import { PREFIX_BYTES, prefixLength } from "./message_frame.ts";
+import type { ReceiveBudget } from "./receive_budget.ts";
 import { Code, StatusError } from "./status.ts";
 
-/** Compressed flag and length, before each message. */
-export const PREFIX_BYTES = 5;
 /** A message's buffer grows with what arrives: a length that lies costs no more than what was sent. */
 const FIRST_BUFFER_BYTES = 4096;
+
+export interface MessageReaderOptions {
+  /** A message's size, decompressed or not. */
+  readonly maxBytes: number;
+  /** Whether the call's `grpc-encoding` is gzip: then a message may be compressed, none otherwise. */
+  readonly isGzip: boolean;
+  readonly budget: ReceiveBudget;
+}
 
 /**
  * Cuts a stream of DATA into gRPC messages, however they are spread over frames.
  *
- * Invariant: it holds less than one message, and no more memory than twice the bytes that have arrived of it.
+ * `push` a chunk, then take messages with `next` until there is none. A message that lies in one chunk is a view of
+ * it; others are gathered. Invariant: between two chunks it holds less than one message, and no more memory than
+ * twice the bytes that have arrived of it, or 4 KiB.
  */
 export class MessageReader {
+  readonly #options: MessageReaderOptions;
+  #chunk: Uint8Array = EMPTY;
+  #at = 0;
   readonly #prefix = new Uint8Array(PREFIX_BYTES);
   #prefixBytes = 0;
+  /** Of the message behind the prefix. */
+  #length = 0;
   #message: Uint8Array = EMPTY;
   #messageBytes = 0;
-  #length = 0;
 
-  constructor(
-    readonly maxBytes: number,
-    /** The value of `grpc-encoding`. */
-    readonly encoding: string | undefined,
-  ) {}
+  constructor(options: MessageReaderOptions) {
+    this.#options = options;
+  }
 
   /** Whether it stands between two messages. */
   get isEmpty(): boolean {
     return this.#prefixBytes === 0;
   }
 
-  /** Takes a chunk and hands on each message that is complete. Throws `StatusError`. */
-  read(chunk: Uint8Array, onMessage: (message: Uint8Array) => void): void {
-    let at = 0;
-    for (;;) {
-      while (this.#prefixBytes < PREFIX_BYTES) {
-        if (at === chunk.length) return;
-        this.#prefix[this.#prefixBytes++] = chunk[at++]!;
-        if (this.#prefixBytes === PREFIX_BYTES) this.#begin();
-      }
-      const needed = this.#length - this.#messageBytes;
-      if (chunk.length - at < needed) {
-        this.#keep(chunk.subarray(at));
-        return;
-      }
-      let message: Uint8Array;
-      if (this.#messageBytes === 0) {
-        message = chunk.subarray(at, at + needed);
-      } else {
-        this.#keep(chunk.subarray(at, at + needed));
-        message = this.#message.subarray(0, this.#length);
-      }
-      at += needed;
-      const isCompressed = this.#prefix[0] === 1;
-      this.#prefixBytes = 0;
-      this.#message = EMPTY;
-      this.#messageBytes = 0;
-      onMessage(isCompressed ? this.#inflate(message) : message);
+  push(chunk: Uint8Array): void {
+    assert(this.#at === this.#chunk.length, "the last chunk is not used up");
+    this.#chunk = chunk;
+    this.#at = 0;
+  }
+
+  /** The next whole message; undefined if it takes more DATA. Throws `StatusError`. */
+  next(): Uint8Array | undefined {
+    const chunk = this.#chunk;
+    while (this.#prefixBytes < PREFIX_BYTES) {
+      if (this.#at === chunk.length) return undefined;
+      this.#prefix[this.#prefixBytes++] = chunk[this.#at++]!;
+      if (this.#prefixBytes === PREFIX_BYTES) this.#begin();
     }
+    const needed = this.#length - this.#messageBytes;
+    const there = Math.min(needed, chunk.length - this.#at);
+    const part = chunk.subarray(this.#at, this.#at + there);
+    this.#at += there;
+    if (there < needed) {
+      this.#keep(part);
+      return undefined;
+    }
+    let message = part;
+    if (this.#messageBytes > 0) {
+      this.#keep(part);
+      message = this.#message.subarray(0, this.#length);
+    }
+    const isCompressed = this.#prefix[0] === 1;
+    this.#drop();
+    this.#prefixBytes = 0;
+    return isCompressed ? inflate(message, this.#options.maxBytes) : message;
+  }
+
+  /** Lets go of what came in part. */
+  close(): void {
+    this.#drop();
+    this.#chunk = EMPTY;
+    this.#at = 0;
   }
 
   #begin(): void {
-    const p = this.#prefix;
-    this.#length = ((p[1]! << 24) | (p[2]! << 16) | (p[3]! << 8) | p[4]!) >>> 0;
-    if (p[0]! > 1) {
+    const flag = this.#prefix[0]!;
+    this.#length = prefixLength(this.#prefix, 0);
+    const { maxBytes, isGzip } = this.#options;
+    if (this.#length > maxBytes) throw tooLarge(this.#length, maxBytes);
+    if (flag > 1) {
       throw new StatusError(
         Code.Internal,
-        `grpc: received unexpected payload format ${p[0]}`,
+        `grpc: received unexpected payload format ${flag}`,
       );
     }
-    if (p[0] === 1) checkEncoding(this.encoding);
-    if (this.#length > this.maxBytes) {
-      throw tooLarge(this.#length, this.maxBytes);
+    if (flag === 1 && !isGzip) {
+      throw new StatusError(
+        Code.Internal,
+        "grpc: compressed flag set with identity or empty encoding",
+      );
     }
   }
 
   #keep(part: Uint8Array): void {
     const needed = this.#messageBytes + part.length;
-    if (needed > this.#message.length) {
-      const size = Math.min(
-        this.#length,
-        Math.max(needed, this.#message.length * 2, FIRST_BUFFER_BYTES),
-      );
-      const grown = new Uint8Array(size);
-      grown.set(this.#message.subarray(0, this.#messageBytes));
-      this.#message = grown;
-    }
+    if (needed > this.#message.length) this.#grow(needed);
     this.#message.set(part, this.#messageBytes);
     this.#messageBytes = needed;
   }
 
-  /** Stops at the limit, so that a small message cannot become a huge one. */
-  #inflate(message: Uint8Array): Uint8Array {
-    try {
-      return gunzipSync(message, { maxOutputLength: this.maxBytes });
-    } catch (error) {
-      if ((error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE") {
-        throw new StatusError(
-          Code.ResourceExhausted,
-          `grpc: received message after decompression larger than max ${this.maxBytes}`,
-        );
-      }
+  #grow(needed: number): void {
+    const old = this.#message;
+    const size = Math.min(
+      this.#length,
+      Math.max(needed, old.length * 2, FIRST_BUFFER_BYTES),
+    );
+    if (!this.#options.budget.take(size - old.length)) {
       throw new StatusError(
-        Code.Internal,
-        "grpc: failed to decompress the received message",
+        Code.ResourceExhausted,
+        "grpc: too many messages are being received at once",
       );
     }
+    this.#message = new Uint8Array(size);
+    this.#message.set(old.subarray(0, this.#messageBytes));
+  }
+
+  #drop(): void {
+    this.#options.budget.giveBack(this.#message.length);
+    this.#message = EMPTY;
+    this.#messageBytes = 0;
   }
 }
 
-function checkEncoding(encoding: string | undefined): void {
-  if (encoding === "gzip") return;
-  if (encoding === undefined || encoding === "identity") {
+/** Stops at the limit, so that a small message cannot become a huge one. */
+function inflate(message: Uint8Array, maxBytes: number): Uint8Array {
+  try {
+    return gunzipSync(message, { maxOutputLength: maxBytes });
+  } catch (error) {
+    if ((error as { code?: string }).code === "ERR_BUFFER_TOO_LARGE") {
+      throw new StatusError(
+        Code.ResourceExhausted,
+        `grpc: received message after decompression larger than max ${maxBytes}`,
+      );
+    }
     throw new StatusError(
       Code.Internal,
-      "grpc: compressed flag set with identity or empty encoding",
+      `grpc: failed to decompress the message: ${(error as Error).message}`,
     );
   }
-  throw new StatusError(
-    Code.Unimplemented,
-    `grpc: Decompressor is not installed for grpc-encoding "${encoding}"`,
-  );
 }
 
 export function tooLarge(bytes: number, maxBytes: number): StatusError {

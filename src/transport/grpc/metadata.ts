@@ -1,21 +1,42 @@
 import { Buffer } from "node:buffer";
-import type { RequestHeaders } from "../http2/stream_handler.ts";
 
 /** The first value of a field, or undefined. Values of `-bin` fields come decoded, as latin1. */
 export function metadataOf(
-  headers: RequestHeaders,
+  fields: readonly string[],
   name: string,
 ): string | undefined {
-  const { fields } = headers;
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i] !== name) continue;
     const value = fields[i + 1]!;
-    if (!name.endsWith("-bin")) return value;
+    if (!isBinary(name)) return value;
     // Several values may stand in one field, divided by commas.
-    return Buffer.from(value.split(",")[0]!, "base64").toString("latin1");
+    const comma = value.indexOf(",");
+    const first = comma < 0 ? value : value.slice(0, comma);
+    return Buffer.from(first, "base64").toString("latin1");
   }
   return undefined;
 }
+
+/** Whether the values of a field are base64. */
+export function isBinary(name: string): boolean {
+  return name.endsWith("-bin");
+}
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+/** Whether `value` is base64, padded or not; several in one field are divided by commas. */
+export function isBase64(value: string): boolean {
+  for (const part of value.split(",")) {
+    const text = part.trim();
+    const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+    if (!BASE64.test(text) || (text.length - padding) % 4 === 1) return false;
+    if (padding > 0 && text.length % 4 !== 0) return false;
+  }
+  return true;
+}
+
+/** Eight digits and a unit. */
+const MAX_TIMEOUT_CHARS = 9;
 
 /** Milliseconds of each unit of `grpc-timeout` (grpc/doc/PROTOCOL-HTTP2.md). */
 const UNIT_MS: Readonly<Record<string, number>> = {
@@ -27,10 +48,27 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** Reads `grpc-timeout`: at most 8 digits and a unit. Undefined if it is malformed. */
-export function parseTimeoutMs(text: string): number | undefined {
-  const match = /^(\d{1,8})([HMSmun])$/.exec(text);
-  return match === null ? undefined : Number(match[1]) * UNIT_MS[match[2]!]!;
+/** Reads a `grpc-timeout` into milliseconds, or says what is wrong with it, as grpc-go does. */
+export function parseTimeoutMs(text: string): number | string {
+  const last = text.length - 1;
+  if (last < 1) return `transport: timeout string is too short: "${text}"`;
+  if (last >= MAX_TIMEOUT_CHARS) {
+    return `transport: timeout string is too long: "${text}"`;
+  }
+  const unit = UNIT_MS[text[last]!];
+  if (unit === undefined) {
+    return `transport: timeout unit is not recognized: "${text}"`;
+  }
+  let count = 0;
+  for (let i = 0; i < last; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) {
+      const digits = text.slice(0, last);
+      return `strconv.ParseUint: parsing "${digits}": invalid syntax`;
+    }
+    count = count * 10 + digit;
+  }
+  return count * unit;
 }
 
 const ENCODER = new TextEncoder();

@@ -17,23 +17,28 @@ export function trailersOf(status: Status): HeaderBlock {
   return new HeaderBlock(statusFields(status));
 }
 
-/** Ends a stream that has sent nothing yet: headers and trailers in one. */
-export function sendStatus(stream: ServerStream, status: Status): void {
-  const fields = [...OK_HEAD.fields, ...statusFields(status)];
-  stream.sendHeaders(new HeaderBlock(fields), true);
+/** Ends a stream that has sent nothing yet: headers and trailers in one. `fields` come on top. */
+export function sendStatus(
+  stream: ServerStream,
+  status: Status,
+  { httpStatus = 200, fields = [] }: {
+    readonly httpStatus?: number;
+    readonly fields?: readonly string[];
+  } = {},
+): void {
+  const block = new HeaderBlock([
+    ":status",
+    String(httpStatus),
+    "content-type",
+    "application/grpc",
+    ...statusFields(status),
+    ...fields,
+  ]);
+  stream.sendHeaders(block, true);
 }
 
 function statusFields({ code, message }: Status): string[] {
   const fields = ["grpc-status", String(code)];
   if (message !== "") fields.push("grpc-message", encodeGrpcMessage(message));
   return fields;
-}
-
-/** The 5 bytes before an uncompressed message. */
-export function writePrefix(out: Uint8Array, at: number, size: number): void {
-  out[at] = 0;
-  out[at + 1] = size >>> 24;
-  out[at + 2] = size >>> 16;
-  out[at + 3] = size >>> 8;
-  out[at + 4] = size;
 }

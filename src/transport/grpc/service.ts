@@ -70,10 +70,13 @@ export interface DuplexMethod<Req, Res> {
 }
 
 // deno-lint-ignore no-explicit-any
+type Any = any;
+
+/** A method of any messages. */
 export type Method =
-  | UnaryMethod<any, any>
-  | ServerStreamMethod<any, any>
-  | DuplexMethod<any, any>;
+  | UnaryMethod<Any, Any>
+  | ServerStreamMethod<Any, Any>
+  | DuplexMethod<Any, Any>;
 
 /** Turns whatever a handler threw into the status that the client sees; logs what is unexpected. */
 export type ErrorMapper = (error: unknown, path: string) => Status;

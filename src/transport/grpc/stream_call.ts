@@ -1,244 +1,240 @@
-import { DomainError } from "../../base/errors.ts";
-import { DEFAULT_HTTP2_LIMITS } from "../http2/limits.ts";
 import type { ServerStream } from "../http2/server_stream.ts";
+import type { StreamReceiver } from "../http2/stream_handler.ts";
+import { ActiveCall, type CallHost } from "./active_call.ts";
+import { type CallHead, DEADLINE_EXCEEDED } from "./call_head.ts";
+import { MessageReader } from "./message_reader.ts";
 import type {
-  RequestHeaders,
-  StreamReceiver,
-} from "../http2/stream_handler.ts";
-import { MessageReader, PREFIX_BYTES } from "./message_reader.ts";
-import { metadataOf } from "./metadata.ts";
-import { OK_HEAD, sendStatus, trailersOf, writePrefix } from "./response.ts";
-import type { GrpcServer } from "./server.ts";
-import type {
-  Call,
   DuplexMethod,
   MessageReceiver,
-  MessageWriter,
   ServerStreamMethod,
 } from "./service.ts";
-import { Code, type Status, StatusError } from "./status.ts";
-
-// deno-lint-ignore no-explicit-any
-type AnyStreaming = ServerStreamMethod<any, any> | DuplexMethod<any, any>;
-
-/** What `drained()` waits for. */
-const LOW_WATER_BYTES = DEFAULT_HTTP2_LIMITS.lowWaterBytes;
-
-const OK: Status = { code: Code.Ok, message: "" };
+import { SingleMessage, unexpectedEof } from "./single_message.ts";
+import { Code, type Status } from "./status.ts";
+import { StreamWriter } from "./stream_writer.ts";
 
 /**
- * One streaming call: what the client sends goes to the handler as it comes, what the handler sends is
- * queued behind flow control.
- *
- *   open --end(), error, deadline--> ended        open --reset, connection lost--> ended, receiver told
+ * With more than this queued for a client that does not read its answers, the window of what it sends is held back,
+ * so that it cannot make the queue grow for ever. Must be above the low-water mark, where it is given back.
  */
-export class StreamCall implements Call, MessageWriter<unknown> {
-  /** What the stream tells. */
-  readonly receiver: StreamReceiver = {
-    onData: (stream, chunk, endStream) =>
-      this.#onData(stream, chunk, endStream),
-    onTrailers: () => {
-      if (!this.isEnded) this.#halfClose();
-    },
-    onReset: () => this.#onReset(),
-    onDrain: () => {
-      for (const waiting of this.#waiting.splice(0)) waiting.resolve();
-      this.onDrain?.();
-    },
-  };
-  isCancelled = false;
-  isEnded = false;
-  onDrain: (() => void) | undefined = undefined;
-  #hasHeaders = false;
-  #receiver: MessageReceiver<unknown> | undefined = undefined;
-  #reader: MessageReader;
-  #abort: AbortController | undefined = undefined;
-  #waiting: PromiseWithResolvers<void>[] = [];
-  #bytesIn = 0;
-  #bytesOut = 0;
-  #hasRequest = false;
+const HOLD_ABOVE_BYTES = 1 << 20;
+
+/**
+ * One streaming call, as its stream and its handler see it. A `ServerStreamCall` and a `DuplexCall` differ in what
+ * they do with the request.
+ *
+ *   open --the handler ends it--> ended
+ *   open --deadline, broken request, abort(), reset: the handler is told--> ended
+ */
+export abstract class StreamCall extends ActiveCall implements StreamReceiver {
+  protected readonly out: StreamWriter;
+  protected bytesIn = 0;
 
   constructor(
-    readonly server: GrpcServer,
-    readonly method: AnyStreaming,
-    readonly stream: ServerStream,
-    readonly headers: RequestHeaders,
-    readonly beganMs: number,
-    readonly deadlineMs: number,
+    host: CallHost,
+    head: CallHead,
+    stream: ServerStream,
+    beganMs: number,
+    deadlineMs: number,
   ) {
-    this.#reader = new MessageReader(
-      server.options.maxReceiveBytes,
-      this.metadata("grpc-encoding"),
+    super(host, head, stream, beganMs, deadlineMs);
+    this.out = new StreamWriter(
+      stream,
+      head.method.response,
+      host.maxSendBytes,
+      (status) => this.#end(status.code),
     );
   }
 
-  get path(): string {
-    return this.method.path;
+  abstract onData(
+    stream: ServerStream,
+    chunk: Uint8Array,
+    endStream: boolean,
+  ): void;
+
+  /** The request is complete. */
+  abstract onHalfClose(): void;
+
+  /** Lets go of what has come of the request. */
+  protected abstract closeRequest(): void;
+
+  /** The call ended, and not by the handler. */
+  protected abstract cancelled(): void;
+
+  onTrailers(): void {
+    this.onHalfClose();
   }
 
-  get peer(): string {
-    return this.stream.connection.peer;
+  onReset(): void {
+    if (this.out.isEnded) return;
+    this.out.close();
+    this.#end(Code.Canceled);
+    this.cancel();
+    this.cancelled();
   }
 
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.isCancelled) this.#abort.abort();
-    return this.#abort.signal;
+  onDrain(_stream: ServerStream): void {
+    this.out.drain();
   }
 
-  get bufferedBytes(): number {
-    return this.stream.bufferedBytes;
+  override expire(): void {
+    this.abort(DEADLINE_EXCEEDED);
   }
 
-  metadata(name: string): string | undefined {
-    return metadataOf(this.headers, name);
-  }
-
-  /** Opens the handler of a duplex call. */
-  begin(endStream: boolean): void {
-    this.server.deadlines.add(this);
-    if (this.method.kind === "duplex") {
-      try {
-        this.#receiver = this.method.open(this, this);
-      } catch (error) {
-        return this.abort(this.server.options.mapError(error, this.path));
-      }
-    }
-    if (endStream) this.#halfClose();
-  }
-
-  send(message: unknown): void {
-    if (this.isEnded) return;
-    const codec = this.method.response;
-    const size = codec.size(message);
-    const framed = new Uint8Array(PREFIX_BYTES + size);
-    writePrefix(framed, 0, size);
-    codec.write(message, framed, PREFIX_BYTES);
-    this.#sendFramed(framed);
-  }
-
-  sendEncoded(message: Uint8Array): void {
-    if (this.isEnded) return;
-    const framed = new Uint8Array(PREFIX_BYTES + message.length);
-    writePrefix(framed, 0, message.length);
-    framed.set(message, PREFIX_BYTES);
-    this.#sendFramed(framed);
-  }
-
-  end(status: Status = OK): void {
-    if (this.isEnded) return;
-    this.#close(status.code);
-    if (this.#hasHeaders) {
-      this.stream.sendTrailers(trailersOf(status));
-    } else if (status.code === Code.Ok) {
-      this.stream.sendHeaders(OK_HEAD, false);
-      this.stream.sendTrailers(trailersOf(status));
-    } else {
-      sendStatus(this.stream, status);
-    }
-  }
-
-  drained(): Promise<void> {
-    if (this.isEnded) return Promise.reject(new DomainError("canceled"));
-    if (this.bufferedBytes <= LOW_WATER_BYTES) return Promise.resolve();
-    const waiting = Promise.withResolvers<void>();
-    this.#waiting.push(waiting);
-    return waiting.promise;
-  }
-
-  /** Ends the call from the server's side; the handler is told. */
+  /** Ends the call from the server's side. */
   abort(status: Status): void {
-    if (this.isEnded) return;
-    this.isCancelled = true;
-    this.#abort?.abort();
-    this.end(status);
-    this.#receiver?.onCancel();
+    if (this.out.isEnded) return;
+    this.out.end(status);
+    this.cancel();
+    this.cancelled();
   }
 
-  /** The deadline passed. */
-  expire(): void {
-    this.abort({
-      code: Code.DeadlineExceeded,
-      message: "context deadline exceeded",
-    });
+  protected abortWith(error: unknown): void {
+    if (!this.out.isEnded) this.abort(this.host.mapError(error, this.path));
   }
 
-  #onData(stream: ServerStream, chunk: Uint8Array, endStream: boolean): void {
-    stream.consumed(chunk.length);
-    if (this.isEnded) return;
+  /** Undefined if the call is over because of it. */
+  protected decode(bytes: Uint8Array): unknown {
+    this.bytesIn += bytes.length;
     try {
-      this.#reader.read(chunk, (message) => this.#onMessage(message));
+      return this.head.method.request.decode(bytes);
     } catch (error) {
-      return this.abort(this.server.options.mapError(error, this.path));
+      const what = "failed to unmarshal the received message";
+      this.abort(this.decodeStatus(error, what));
+      return undefined;
     }
-    if (endStream) this.#halfClose();
   }
 
-  #onReset(): void {
-    if (this.isEnded) return;
-    this.isCancelled = true;
-    this.#abort?.abort();
-    this.#close(Code.Canceled);
+  #end(code: number): void {
+    this.closeRequest();
+    this.host.ended(this, code, this.bytesIn, this.out.bytesOut);
+  }
+}
+
+/** One request, many answers. The handler starts when the request is complete. */
+export class ServerStreamCall extends StreamCall {
+  #request: SingleMessage | undefined = undefined;
+
+  override onData(
+    stream: ServerStream,
+    chunk: Uint8Array,
+    endStream: boolean,
+  ): void {
+    stream.consumed(chunk.length);
+    if (this.out.isEnded) return;
+    try {
+      this.#request ??= new SingleMessage(this.readerOptions());
+      this.#request.add(chunk);
+    } catch (error) {
+      return this.abortWith(error);
+    }
+    if (endStream) this.onHalfClose();
+  }
+
+  override onHalfClose(): void {
+    if (this.out.isEnded) return;
+    let message;
+    try {
+      this.#request ??= new SingleMessage(this.readerOptions());
+      message = this.#request.finish();
+    } catch (error) {
+      return this.abortWith(error);
+    }
+    const request = this.decode(message);
+    if (this.out.isEnded) return;
+    const method = this.head.method as ServerStreamMethod<unknown, unknown>;
+    let done;
+    try {
+      done = method.handle(request, this, this.out);
+    } catch (error) {
+      return this.#failed(error);
+    }
+    done.then(() => this.out.end(), (error) => this.#failed(error));
+  }
+
+  protected override closeRequest(): void {
+    this.#request?.close();
+  }
+
+  protected override cancelled(): void {
+    // The handler sees `signal` and `isCancelled`, and its writer does nothing any more.
+  }
+
+  #failed(error: unknown): void {
+    if (this.out.isEnded) return;
+    this.out.end(this.host.mapError(error, this.path));
+  }
+}
+
+/** Messages both ways. The handler takes each message as it comes. */
+export class DuplexCall extends StreamCall {
+  #receiver: MessageReceiver<unknown> | undefined = undefined;
+  #reader: MessageReader | undefined = undefined;
+  /** Window that is held back. */
+  #heldBytes = 0;
+
+  /** Opens the handler. */
+  open(): void {
+    const method = this.head.method as DuplexMethod<unknown, unknown>;
+    try {
+      this.#receiver = method.open(this, this.out);
+    } catch (error) {
+      this.abortWith(error);
+    }
+  }
+
+  override onData(
+    stream: ServerStream,
+    chunk: Uint8Array,
+    endStream: boolean,
+  ): void {
+    if (!this.out.isEnded) this.#read(chunk);
+    if (this.out.bufferedBytes > HOLD_ABOVE_BYTES && !this.out.isEnded) {
+      this.#heldBytes += chunk.length;
+    } else {
+      stream.consumed(chunk.length);
+    }
+    if (endStream) this.onHalfClose();
+  }
+
+  override onHalfClose(): void {
+    if (this.out.isEnded) return;
+    if (this.#reader?.isEmpty === false) {
+      return this.abortWith(unexpectedEof());
+    }
+    try {
+      this.#receiver?.onHalfClose();
+    } catch (error) {
+      this.abortWith(error);
+    }
+  }
+
+  override onDrain(stream: ServerStream): void {
+    const held = this.#heldBytes;
+    this.#heldBytes = 0;
+    if (held > 0) stream.consumed(held);
+    super.onDrain(stream);
+  }
+
+  protected override closeRequest(): void {
+    this.#reader?.close();
+  }
+
+  protected override cancelled(): void {
     this.#receiver?.onCancel();
   }
 
-  #sendFramed(framed: Uint8Array): void {
-    if (!this.#hasHeaders) {
-      this.#hasHeaders = true;
-      this.stream.sendHeaders(OK_HEAD, false);
+  #read(chunk: Uint8Array): void {
+    try {
+      const reader = this.#reader ??= new MessageReader(this.readerOptions());
+      reader.push(chunk);
+      while (!this.out.isEnded) {
+        const message = reader.next();
+        if (message === undefined) return;
+        const request = this.decode(message);
+        if (!this.out.isEnded) this.#receiver?.onMessage(request);
+      }
+    } catch (error) {
+      this.abortWith(error);
     }
-    this.#bytesOut += framed.length - PREFIX_BYTES;
-    this.stream.sendData(framed);
-  }
-
-  #onMessage(bytes: Uint8Array): void {
-    if (this.isEnded) return;
-    this.#bytesIn += bytes.length;
-    const request = this.method.request.decode(bytes);
-    if (this.method.kind === "duplex") {
-      return this.#receiver?.onMessage(request);
-    }
-    if (this.#hasRequest) {
-      throw new StatusError(
-        Code.Internal,
-        "grpc: a server-streaming call has more than one request",
-      );
-    }
-    this.#hasRequest = true;
-    this.method.handle(request, this, this).then(
-      () => this.end(),
-      (error) => this.end(this.server.options.mapError(error, this.path)),
-    );
-  }
-
-  #halfClose(): void {
-    if (this.isEnded) return;
-    if (!this.#reader.isEmpty) {
-      return this.abort({
-        code: Code.Internal,
-        message: "grpc: the request ends inside a message",
-      });
-    }
-    if (this.method.kind === "duplex") return this.#receiver?.onHalfClose();
-    if (!this.#hasRequest) {
-      this.abort({ code: Code.Internal, message: "grpc: no request message" });
-    }
-  }
-
-  #close(code: number): void {
-    this.isEnded = true;
-    this.server.deadlines.remove(this);
-    this.server.forget(this);
-    for (const waiting of this.#waiting.splice(0)) {
-      waiting.promise.catch(() => {}); // its caller may have gone
-      waiting.reject(new DomainError("canceled"));
-    }
-    this.server.ended(
-      this.path,
-      code,
-      this.beganMs,
-      this.#bytesIn,
-      this.#bytesOut,
-    );
   }
 }

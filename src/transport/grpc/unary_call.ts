@@ -1,187 +1,135 @@
 import type { ServerStream } from "../http2/server_stream.ts";
-import type {
-  RequestHeaders,
-  StreamReceiver,
-} from "../http2/stream_handler.ts";
-import { MessageReader, PREFIX_BYTES, tooLarge } from "./message_reader.ts";
-import { metadataOf } from "./metadata.ts";
+import type { StreamReceiver } from "../http2/stream_handler.ts";
+import { ActiveCall } from "./active_call.ts";
+import { DEADLINE_EXCEEDED } from "./call_head.ts";
+import { PREFIX_BYTES, prefixLength } from "./message_frame.ts";
+import { tooLarge } from "./message_reader.ts";
 import { sendStatus } from "./response.ts";
-import type { GrpcServer } from "./server.ts";
-import type { Call, UnaryMethod } from "./service.ts";
-import { Code, type Status, StatusError } from "./status.ts";
-
-// deno-lint-ignore no-explicit-any
-type AnyUnary = UnaryMethod<any, any>;
+import type { UnaryMethod } from "./service.ts";
+import { SingleMessage } from "./single_message.ts";
+import { Code, type Status } from "./status.ts";
 
 /**
  * One unary call.
  *
- *   reading --whole message and END_STREAM--> handling --answer, error or deadline--> ended
- *       \--reset--> ended <--reset: nobody waits any more--/
+ *   reading --whole message and END_STREAM--> handling --answer, error--> ended
+ *       \--broken request, deadline, reset--> ended <--deadline, reset--/
+ *
+ * A call whose message comes in one frame and whose handler answers at once takes no promise, no closure and no
+ * copy of its message: 0.3 µs on top of HTTP/2 (tests/bench/grpc_bench.ts).
  */
-export class UnaryCall implements Call, StreamReceiver {
+export class UnaryCall extends ActiveCall implements StreamReceiver {
   #isEnded = false;
-  isCancelled = false;
-  #reader: MessageReader | undefined = undefined;
-  #message: Uint8Array | undefined = undefined;
+  /** Of a request that is not one frame. */
+  #request: SingleMessage | undefined = undefined;
   #bytesIn = 0;
-  #abort: AbortController | undefined = undefined;
-
-  constructor(
-    readonly server: GrpcServer,
-    readonly method: AnyUnary,
-    readonly stream: ServerStream,
-    readonly headers: RequestHeaders,
-    readonly beganMs: number,
-    readonly deadlineMs: number,
-  ) {}
-
-  get path(): string {
-    return this.method.path;
-  }
-
-  get peer(): string {
-    return this.stream.connection.peer;
-  }
-
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.isCancelled) this.#abort.abort();
-    return this.#abort.signal;
-  }
-
-  metadata(name: string): string | undefined {
-    return metadataOf(this.headers, name);
-  }
 
   onData(stream: ServerStream, chunk: Uint8Array, endStream: boolean): void {
     stream.consumed(chunk.length);
     if (this.#isEnded) return;
-    if (endStream && this.#reader === undefined && isWhole(chunk)) {
+    if (endStream && this.#request === undefined && isWhole(chunk)) {
+      const { maxReceiveBytes } = this.host;
       const size = chunk.length - PREFIX_BYTES;
-      const { maxReceiveBytes } = this.server.options;
-      if (size > maxReceiveBytes) {
-        return this.#fail(tooLarge(size, maxReceiveBytes));
-      }
-      this.#bytesIn = size;
-      return this.#handle(chunk, PREFIX_BYTES, chunk.length);
+      if (size <= maxReceiveBytes) this.#handle(chunk, PREFIX_BYTES);
+      else this.#fail(tooLarge(size, maxReceiveBytes));
+      return;
     }
-    this.#gather(chunk, endStream);
+    try {
+      this.#request ??= new SingleMessage(this.readerOptions());
+      this.#request.add(chunk);
+    } catch (error) {
+      return this.#fail(this.host.mapError(error, this.path));
+    }
+    if (endStream) this.onHalfClose();
   }
 
   onTrailers(): void {
-    if (!this.#isEnded) this.#finish();
+    this.onHalfClose();
   }
 
   onReset(): void {
-    if (!this.#isEnded) this.#cancel(Code.Canceled);
+    if (this.#isEnded) return;
+    this.#end(Code.Canceled, 0);
+    this.cancel();
   }
 
   onDrain(): void {}
 
-  /** The request ended without a message. */
-  noMessage(): void {
-    this.#finish();
-  }
-
-  /** The deadline passed. */
-  expire(): void {
+  /** The request is complete. */
+  onHalfClose(): void {
     if (this.#isEnded) return;
-    this.isCancelled = true;
-    this.#abort?.abort();
-    this.#fail({
-      code: Code.DeadlineExceeded,
-      message: "context deadline exceeded",
-    });
-  }
-
-  /** The slow path: a message in several frames, compressed, or not what it should be. */
-  #gather(chunk: Uint8Array, endStream: boolean): void {
-    this.#reader ??= new MessageReader(
-      this.server.options.maxReceiveBytes,
-      this.metadata("grpc-encoding"),
-    );
+    let message;
     try {
-      this.#reader.read(chunk, (message) => {
-        if (this.#message !== undefined) {
-          throw new StatusError(
-            Code.Internal,
-            "grpc: a unary call has more than one message",
-          );
-        }
-        this.#message = message;
-      });
+      this.#request ??= new SingleMessage(this.readerOptions());
+      message = this.#request.finish();
     } catch (error) {
-      return this.#fail(this.server.options.mapError(error, this.path));
+      return this.#fail(this.host.mapError(error, this.path));
     }
-    if (endStream) this.#finish();
+    this.#handle(message, 0);
   }
 
-  #finish(): void {
-    const message = this.#message;
-    if (message === undefined || this.#reader?.isEmpty === false) {
-      return this.#fail({
-        code: Code.Internal,
-        message: "grpc: a unary call has no whole message",
-      });
-    }
-    this.#bytesIn = message.length;
-    this.#handle(message, 0, message.length);
+  override expire(): void {
+    if (this.#isEnded) return;
+    this.#fail(DEADLINE_EXCEEDED);
+    this.cancel();
   }
 
-  #handle(bytes: Uint8Array, start: number, end: number): void {
-    const { method, server } = this;
+  /** The message is all of `bytes` from `start`. */
+  #handle(bytes: Uint8Array, start: number): void {
+    const method = this.head.method as UnaryMethod<unknown, unknown>;
+    const size = bytes.length - start;
+    this.#bytesIn = size;
+    let request;
+    try {
+      request = method.request.decode(bytes, start, bytes.length);
+    } catch (error) {
+      const what = "error unmarshalling request";
+      return this.#fail(this.decodeStatus(error, what));
+    }
     let result;
     try {
-      const request = method.request.decode(bytes, start, end);
-      result = method.handle(request, this, end - start);
+      result = method.handle(request, this, size);
     } catch (error) {
-      return this.#fail(server.options.mapError(error, this.path));
+      return this.#fail(this.host.mapError(error, this.path));
     }
     if (!(result instanceof Promise)) return this.#succeed(result);
-    server.deadlines.add(this);
     result.then(
       (response) => this.#succeed(response),
-      (error) => this.#fail(server.options.mapError(error, this.path)),
+      (error) => {
+        if (!this.#isEnded) this.#fail(this.host.mapError(error, this.path));
+      },
     );
   }
 
   #succeed(response: unknown): void {
     if (this.#isEnded) return;
-    this.#isEnded = true;
-    const { server, method, stream } = this;
-    if (this.deadlineMs !== Infinity) server.deadlines.remove(this);
+    const codec = this.head.method.response;
     let size;
     try {
-      size = server.respond(stream, method.response, response);
+      size = this.sendSize(response);
+      // If writing fails, the stream is reset, and that is not the client's doing.
+      this.#isEnded = true;
+      this.host.respond(this.stream, codec, response, size);
     } catch (error) {
-      this.#isEnded = false;
-      return this.#fail(server.options.mapError(error, this.path));
+      return this.#fail(this.host.mapError(error, this.path));
     }
-    server.ended(this.path, Code.Ok, this.beganMs, this.#bytesIn, size);
+    this.#end(Code.Ok, size);
   }
 
   #fail(status: Status): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
-    this.server.deadlines.remove(this);
+    this.#end(status.code, 0);
     sendStatus(this.stream, status);
-    this.server.ended(this.path, status.code, this.beganMs, this.#bytesIn, 0);
   }
 
-  #cancel(code: Code): void {
+  #end(code: number, bytesOut: number): void {
     this.#isEnded = true;
-    this.isCancelled = true;
-    this.#abort?.abort();
-    this.server.deadlines.remove(this);
-    this.server.ended(this.path, code, this.beganMs, this.#bytesIn, 0);
+    this.#request?.close();
+    this.host.ended(this, code, this.#bytesIn, bytesOut);
   }
 }
 
 /** Whether the chunk is exactly one message that is not compressed. */
 function isWhole(chunk: Uint8Array): boolean {
-  if (chunk.length < PREFIX_BYTES || chunk[0] !== 0) return false;
-  const size = ((chunk[1]! << 24) | (chunk[2]! << 16) | (chunk[3]! << 8) |
-    chunk[4]!) >>> 0;
-  return size === chunk.length - PREFIX_BYTES;
+  return chunk.length >= PREFIX_BYTES && chunk[0] === 0 &&
+    prefixLength(chunk, 0) === chunk.length - PREFIX_BYTES;
 }
