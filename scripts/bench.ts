@@ -21,11 +21,11 @@ import {
  * the table of tests/bench/RESULTS.md. The loads are h2load (nghttp2) and, where Go is installed, the
  * peerbench of ../shared. What is not installed is left out, with a line that says so.
  *
- *   deno task bench [--quick] [--only REGEX]
+ *   deno task bench [--quick] [--only start|load|idle|compact]
  */
 const QUICK = Deno.args.includes("--quick");
 const ONLY_AT = Deno.args.indexOf("--only");
-/** Which parts to run: start, load, idle. */
+/** Which parts to run: start, load, idle, compact. */
 const FILTER = new RegExp(ONLY_AT < 0 ? "." : Deno.args[ONLY_AT + 1] ?? ".");
 const VALUE = new Uint8Array(512).fill(0x76);
 const MAIN = new URL("../mod.ts", import.meta.url).pathname;
@@ -262,6 +262,45 @@ async function idle(command: ServerCommand): Promise<void> {
   for (const watch of watches) await watch.cancel();
 }
 
+/** Writes one after another while a compaction removes many rows. */
+async function underCompaction(command: ServerCommand): Promise<void> {
+  const { EtcdClient } = await import("../tests/support/etcd_client.ts");
+  await using server = await startServerProcess(command);
+  using client = new EtcdClient(`127.0.0.1:${server.port}`);
+  const rows = QUICK ? 100_000 : 1_000_000;
+  const txn = (first: number) =>
+    client.txn({
+      success: Array.from({ length: 100 }, (_, i) => ({
+        request_put: { key: utf8(`k${(first + i) % 10_000}`), value: VALUE },
+      })),
+    });
+  for (let first = 0; first < rows; first += 800) {
+    await Promise.all(
+      Array.from({ length: 8 }, (_, i) => txn(first + i * 100)),
+    );
+  }
+  const revision = await client.revision();
+  let isDone = false;
+  const began = performance.now();
+  const compaction = client.kv.call("Compact", { revision, physical: true })
+    .finally(() => isDone = true);
+  const latencies: number[] = [];
+  while (!isDone) {
+    const sent = performance.now();
+    await client.put("writer", "v");
+    latencies.push(performance.now() - sent);
+  }
+  await compaction;
+  const took = performance.now() - began;
+  latencies.sort((a, b) => a - b);
+  const at = (share: number) =>
+    latencies[Math.floor(latencies.length * share)] ?? 0;
+  const label = `put while ${rows.toLocaleString("en")} rows are compacted`;
+  record(label, "p50 ms", command.name, at(0.5));
+  record(label, "p99 ms", command.name, at(0.99));
+  record(label, "s in all", command.name, took / 1000);
+}
+
 function format(value: number): string {
   return value >= 100
     ? Math.round(value).toLocaleString("en")
@@ -314,6 +353,7 @@ async function main(): Promise<void> {
       await loads(server, binary);
     }
     if (FILTER.test("idle")) await idle(command);
+    if (FILTER.test("compact")) await underCompaction(command);
   }
   const cpus = navigator.hardwareConcurrency;
   console.log(

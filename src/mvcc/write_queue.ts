@@ -50,6 +50,9 @@ export const DEFAULT_WRITE_QUEUE_LIMITS: WriteQueueLimits = {
  *
  *   idle --write--> scheduled --end of turn--> committing --durable--> idle | committing (the next batch)
  *
+ * The callers of a batch are answered while the next one is being synced: measured with h2load 10×10, that is
+ * what keeps both threads busy.
+ *
  * Invariants: at most one batch is under way. Writes are evaluated in the order in which they came, each
  * once, and answered after their batch is durable. One that fails its checks fails alone.
  */
@@ -111,59 +114,70 @@ export class WriteQueue {
   }
 
   async #run(): Promise<void> {
+    let durable: Outcome[] = [];
     while (this.#waiting.length > 0) {
       const writes = this.#take();
-      let at = 0;
-      // More than one round only if a write has to wait for records to be read back.
-      while (at < writes.length) at = await this.#round(writes, at);
+      for (let at = 0; at < writes.length;) {
+        const outcomes: Outcome[] = [];
+        const batch = this.sink.newBatch();
+        let missing = this.#evaluate(writes, at, batch, outcomes);
+        while (missing !== undefined && outcomes.length === 0) {
+          answer(durable);
+          durable = [];
+          try {
+            await this.sink.fetch(missing, batch);
+            missing = this.#evaluate(writes, at, batch, outcomes);
+          } catch (error) {
+            outcomes.push({ write: writes[at]!, answer: undefined, error });
+          }
+        }
+        at += outcomes.length;
+        const committing = this.sink.commit(batch);
+        // The last batch is answered while this one is being synced.
+        answer(durable);
+        try {
+          await committing;
+          durable = outcomes;
+        } catch (error) {
+          durable = [];
+          for (const { write } of outcomes) write.reject(error);
+        }
+      }
     }
     this.#isRunning = false;
+    answer(durable);
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** Evaluates and commits writes from `start` on; returns the place of the first that is still to do. */
-  async #round(writes: readonly QueuedWrite[], start: number): Promise<number> {
-    const batch = this.sink.newBatch();
-    const done: {
-      write: QueuedWrite;
-      answer?: Written<unknown>;
-      error?: unknown;
-    }[] = [];
-    let at = start;
-    for (; at < writes.length; at++) {
+  /**
+   * Evaluates writes from `start` on, one outcome each, up to the first that needs records which memory
+   * let go: what is before it goes first.
+   */
+  #evaluate(
+    writes: readonly QueuedWrite[],
+    start: number,
+    batch: WriteBatch,
+    outcomes: Outcome[],
+  ): MissingRecords | undefined {
+    for (let at = start; at < writes.length; at++) {
       const write = writes[at]!;
       batch.begin();
       try {
         const result = write.evaluate(batch);
         batch.end();
-        done.push({ write, answer: { result, revision: batch.revision } });
+        const { revision } = batch;
+        outcomes.push({
+          write,
+          answer: { result, revision },
+          error: undefined,
+        });
       } catch (error) {
         batch.rollback();
-        if (error instanceof MissingRecords) {
-          if (at > start) break; // what is before it goes first
-          try {
-            await this.sink.fetch(error, batch);
-            at--;
-          } catch (cause) {
-            done.push({ write, error: cause });
-          }
-          continue;
-        }
-        done.push({ write, error });
+        if (error instanceof MissingRecords) return error;
+        outcomes.push({ write, answer: undefined, error });
       }
     }
-    try {
-      await this.sink.commit(batch);
-    } catch (error) {
-      for (const { write } of done) write.reject(error);
-      return at;
-    }
-    for (let i = 0; i < done.length; i++) {
-      const { write, answer, error } = done[i]!;
-      if (answer !== undefined) write.resolve(answer);
-      else write.reject(error);
-    }
-    return at;
+    return undefined;
   }
 
   #take(): QueuedWrite[] {
@@ -183,5 +197,21 @@ export class WriteQueue {
     }
     this.#waitingBytes -= bytes;
     return waiting.splice(0, count);
+  }
+}
+
+/** What became of a write; told once its batch is durable. */
+interface Outcome {
+  readonly write: QueuedWrite;
+  /** Undefined if it failed. */
+  readonly answer: Written<unknown> | undefined;
+  readonly error: unknown;
+}
+
+function answer(outcomes: readonly Outcome[]): void {
+  for (let i = 0; i < outcomes.length; i++) {
+    const { write, answer, error } = outcomes[i]!;
+    if (answer !== undefined) write.resolve(answer);
+    else write.reject(error);
   }
 }
