@@ -56,6 +56,56 @@ Deno.test("WatchHub.committed() sends the same bytes to all watchers that look a
   assert.equal(other.events(), "k@2 | k@3");
 });
 
+Deno.test("watchers of one range and id are told apart by each of their options", () => {
+  const options = [
+    {},
+    { prevKv: true },
+    { fragment: true },
+    { skipPuts: true },
+    { skipDeletes: true },
+  ];
+  for (const order of [options, options.toReversed()]) {
+    const f = new WatchFixture({ fragmentBytes: 1 });
+    f.history.put("k", "l");
+    const streams = order.map((more) => {
+      const s = f.open();
+      s.watch("k-m", more);
+      return s;
+    });
+    f.history.commit([{ key: "k", value: "" }, { key: "l", value: undefined }]);
+    assert.deepEqual(
+      order.map((more, i) => [more, streams[i]!.events()]),
+      order.map((more) => [
+        more,
+        {
+          prevKv: "k@4(2) -l@4(3)",
+          fragment: "k@4 | -l@4",
+          skipPuts: "-l@4",
+          skipDeletes: "k@4",
+        }[Object.keys(more)[0]!] ?? "k@4 -l@4",
+      ]),
+    );
+  }
+});
+
+Deno.test("watchers that look alike leave in any order, and those that stay get each event once", () => {
+  for (
+    const order of [[0, 1, 2, 3], [3, 2, 1, 0], [0, 3, 1, 2], [1, 0, 3, 2]]
+  ) {
+    const f = new WatchFixture();
+    const streams = [0, 1, 2, 3].map(() => f.open());
+    for (const s of streams) s.watch("k");
+    for (const leaving of order) {
+      f.history.put("k");
+      for (const s of streams) {
+        assert.equal(s.writer.take().length, s.stream.isClosed ? 0 : 1);
+      }
+      streams[leaving]!.stream.close();
+    }
+    f.assertEmpty();
+  }
+});
+
 Deno.test("WatchHub.committed() cuts large batches between revisions, and the headers keep pace", () => {
   const f = new WatchFixture({ maxResponseBytes: 1000 });
   const s = f.open();
@@ -129,6 +179,22 @@ Deno.test("a fragment is as large as the limit allows, and not a byte larger", (
     f.history.commit([{ key: "a", value }, { key: "b", value }]);
     assert.equal(s.writer.take().length, count, `limit ${limit}`);
   }
+});
+
+Deno.test("a part that is not the last stays below the limit, and not a byte more than it must", () => {
+  const partsAt = (fragmentBytes: number) => {
+    const f = new WatchFixture({ fragmentBytes });
+    const s = f.open();
+    s.watch("a-z", { fragment: true });
+    f.history.commit(
+      ["a", "b", "c"].map((key) => ({ key, value: "x".repeat(400) })),
+    );
+    return s.writer.take();
+  };
+  const size = partsAt(1000)[0]!.bytes;
+  const shape = (limit: number) => partsAt(limit).map((r) => r.events.length);
+  assert.deepEqual(shape(size + 1), [2, 1]);
+  assert.deepEqual(shape(size), [1, 1, 1]);
 });
 
 Deno.test("filtered events produce no response at all", async () => {
@@ -377,6 +443,20 @@ Deno.test("a stream that is not read holds bounded bytes, lets its watcher go, a
   );
 });
 
+Deno.test("a watcher that is made on a full stream waits for it to drain before it reads history", async () => {
+  const f = new WatchFixture();
+  f.history.put("a");
+  const s = f.open();
+  s.writer.isReading = false;
+  s.writer.bufferedBytes = 2 << 20;
+  s.watch("a", { startRevision: 2 });
+  await f.settle();
+  assert.equal(f.history.reads, 0);
+  s.writer.drain();
+  await f.settle();
+  assert.equal(s.events(), "a@2");
+});
+
 Deno.test("a revision's fragments are not torn apart by a stream that fills up", async () => {
   const f = new WatchFixture({
     maxStreamBufferBytes: 64 << 10,
@@ -428,10 +508,14 @@ Deno.test("a client that reads now and then may ask as often as it likes", () =>
   });
   const s = f.open();
   s.writer.isReading = false;
+  let drains = 0;
   for (let i = 0; i < 20_000; i++) {
     s.stream.refuse("no");
-    if (i % 1000 === 0) s.writer.drain();
+    if (s.writer.bufferedBytes < (64 << 10) + 6000) continue;
+    s.writer.drain();
+    drains++;
   }
+  assert.ok(drains > 2);
   assert.equal(s.errors.length, 0);
 });
 
@@ -506,6 +590,37 @@ Deno.test("progress notices come once per interval, to synced and quiet watchers
   s.stream.close();
   f.clock.advance(16_000);
   assert.equal(s.writer.take().length, 0);
+});
+
+Deno.test("events from history put a progress notice off as others do", async () => {
+  const f = new WatchFixture({ progressIntervalMs: 1600 });
+  f.history.put("a");
+  const s = f.open();
+  s.watch("a", { startRevision: 2, progressNotify: true });
+  await f.settle();
+  assert.equal(s.events(), "a@2");
+  f.clock.advance(1600);
+  assert.equal(s.writer.take().length, 0);
+  f.clock.advance(1600);
+  assert.equal(s.writer.take().length, 1);
+});
+
+Deno.test("no timer runs once nobody wants progress", () => {
+  const f = new WatchFixture({ progressIntervalMs: 1600 });
+  const after = f.clock.after.bind(f.clock);
+  let timers = 0;
+  f.clock.after = (delayMs, fire) => {
+    timers++;
+    return after(delayMs, fire);
+  };
+  const s = f.open();
+  for (let i = 0; i < 3; i++) s.watch("a", { progressNotify: true });
+  f.clock.advance(1600);
+  assert.ok(timers > 10);
+  for (const id of [0, 2, 1]) s.stream.cancel(id);
+  timers = 0;
+  f.clock.advance(16_000);
+  assert.equal(timers, 0);
 });
 
 Deno.test("progress notices are at most a tenth late, and never early", () => {
@@ -601,7 +716,13 @@ Deno.test("a stream that closes while a commit is offered disturbs no other", ()
       s.watch("a-c", { id: 4 });
       s.watch("b");
     }
-    streams[1]!.writer.onSend = () => streams[victim]!.stream.close();
+    streams[1]!.writer.onSend = () => {
+      if (streams[victim]!.stream.isClosed) return;
+      streams[victim]!.stream.close();
+      streams[victim]!.writer.onSend = () => {
+        assert.equal(victim, 1, "a closed stream is sent nothing more");
+      };
+    };
     f.history.commit([{ key: "a", value: "" }, { key: "b", value: "" }]);
     streams.forEach((s, i) => {
       s.writer.onSend = () => {};
@@ -673,6 +794,27 @@ Deno.test("a rejected, an endless and a standing read count as failures", async 
   s.watch("a", { startRevision: 2 });
   await f.settle();
   assert.equal(f.log.messages("warn").length, 3);
+});
+
+Deno.test("a read that succeeds makes up for failures before it", async () => {
+  const f = new WatchFixture({ maxReadAttempts: 2, catchUpBytes: 1 });
+  f.history.put("a", "b", "c");
+  const s = f.open();
+  f.history.asyncBefore = 100;
+  s.watch("a", { startRevision: 2 });
+  s.watch("c", { startRevision: 4 });
+  for (const _ of [1, 2]) {
+    await f.settle();
+    f.history.pending.shift()!.fail(new Error("gone"));
+    await f.settle();
+    f.clock.advance(100);
+    await f.settle();
+    f.history.pending.shift()!.answer();
+  }
+  await f.answerAll();
+  assert.equal(s.errors.length, 0);
+  assert.equal(f.log.messages("warn").length, 2);
+  assert.deepEqual(s.events().split(" | ").sort(), ["a@2", "c@4"]);
 });
 
 Deno.test("previous values that cannot be fetched are tried again", async () => {
