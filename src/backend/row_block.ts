@@ -53,9 +53,12 @@ export class RowReader {
     const at = this.#at;
     if (at === b.length) return false;
     assert(at + ROW_HEADER_BYTES <= b.length, "row block ends inside a header");
-    const size = (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
+    const size =
+      (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>>
+      0;
     const top = b[at + 7]!;
-    this.sub = b[at + 4]! | (b[at + 5]! << 8) | (b[at + 6]! << 16) | ((top & 0x7f) << 24);
+    this.sub = b[at + 4]! | (b[at + 5]! << 8) | (b[at + 6]! << 16) |
+      ((top & 0x7f) << 24);
     this.deleted = (top & 0x80) !== 0;
     this.recordStart = at + ROW_HEADER_BYTES;
     this.recordEnd = this.recordStart + size;
