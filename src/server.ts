@@ -316,6 +316,7 @@ class Server implements RunningServer {
     this.#closers.push(() => {
       health.setServing(false);
       grpc.beginDrain();
+      hub.close();
       grpc.stopStreams();
     });
     const { listenClientHttpUrls } = config;
