@@ -6,11 +6,13 @@ const FIRST_BYTES = 64 * 1024;
 
 /** Builds a row block (see `row_block.ts`) from columns. Grows with what is written into it. */
 export class RowBlockWriter {
-  #bytes: Uint8Array<ArrayBuffer>;
+  readonly #firstBytes: number;
+  #bytes = new Uint8Array(0);
   #at = 0;
 
+  /** `expectedBytes`: what a block will hold; it then does not grow step by step. */
   constructor(options: { expectedBytes?: number } = {}) {
-    this.#bytes = new Uint8Array(options.expectedBytes ?? FIRST_BYTES);
+    this.#firstBytes = options.expectedBytes ?? FIRST_BYTES;
   }
 
   get byteLength(): number {
@@ -54,7 +56,11 @@ export class RowBlockWriter {
   #room(bytes: number): void {
     const needed = this.#at + bytes;
     if (needed <= this.#bytes.length) return;
-    const size = Math.max(needed, this.#bytes.length * 2, FIRST_BYTES);
+    const size = Math.max(
+      needed,
+      this.#bytes.length * 2,
+      this.#firstBytes,
+    );
     this.#bytes = new Uint8Array(this.#bytes.buffer.transfer(size));
   }
 }

@@ -152,7 +152,9 @@ export class Database {
       }
     }
     const cursor = { rev: 0, sub: -1 };
-    const out = new RowBlockWriter({ expectedBytes: LOAD_BLOCK_BYTES });
+    const out = new RowBlockWriter({
+      expectedBytes: LOAD_BLOCK_BYTES + LOAD_SLICE_BYTES,
+    });
     for (;;) {
       const slice = this.#scan.next(cursor, Number.MAX_SAFE_INTEGER);
       if (slice !== undefined) {
@@ -427,6 +429,9 @@ export interface LoadWindow {
  * more slice of rows still below 1 MiB, so that it can serve as a slab of values as it is.
  */
 const LOAD_BLOCK_BYTES = 768 * 1024;
+
+/** About what one slice of `RowScan` adds. */
+const LOAD_SLICE_BYTES = 192 * 1024;
 
 /** State rows read at a time; they are small. */
 const STATE_SLICE_ROWS = 1000;
