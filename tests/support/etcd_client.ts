@@ -33,10 +33,15 @@ const PACKAGES = grpc.loadPackageDefinition(DEFINITION) as any;
 export class ServiceClient {
   readonly #client: grpc.Client;
 
-  constructor(service: grpc.ServiceClientConstructor, address: string) {
+  constructor(
+    service: grpc.ServiceClientConstructor,
+    address: string,
+    options: grpc.ChannelOptions,
+  ) {
     this.#client = new service(address, grpc.credentials.createInsecure(), {
       "grpc.max_receive_message_length": -1,
       "grpc.max_send_message_length": -1,
+      ...options,
     });
   }
 
@@ -81,15 +86,19 @@ export class EtcdClient {
   readonly auth: ServiceClient;
   readonly health: ServiceClient;
 
-  constructor(address: string) {
+  constructor(address: string, options: grpc.ChannelOptions = {}) {
     const pb = PACKAGES.etcdserverpb;
-    this.kv = new ServiceClient(pb.KV, address);
-    this.watch = new ServiceClient(pb.Watch, address);
-    this.lease = new ServiceClient(pb.Lease, address);
-    this.cluster = new ServiceClient(pb.Cluster, address);
-    this.maintenance = new ServiceClient(pb.Maintenance, address);
-    this.auth = new ServiceClient(pb.Auth, address);
-    this.health = new ServiceClient(PACKAGES.grpc.health.v1.Health, address);
+    this.kv = new ServiceClient(pb.KV, address, options);
+    this.watch = new ServiceClient(pb.Watch, address, options);
+    this.lease = new ServiceClient(pb.Lease, address, options);
+    this.cluster = new ServiceClient(pb.Cluster, address, options);
+    this.maintenance = new ServiceClient(pb.Maintenance, address, options);
+    this.auth = new ServiceClient(pb.Auth, address, options);
+    this.health = new ServiceClient(
+      PACKAGES.grpc.health.v1.Health,
+      address,
+      options,
+    );
   }
 
   put(key: string, value = "", more: Message = {}): Promise<Message> {
