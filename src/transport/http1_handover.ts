@@ -1,75 +1,245 @@
-import http, { type RequestListener, type ServerOptions } from "node:http";
+import {
+  type IncomingMessage,
+  type RequestListener,
+  Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
+import { type Clock, SystemClock, type Timer } from "../base/clock.ts";
 
-/** Takes over sockets on which a client speaks HTTP/1.1. */
+/** Serves HTTP/1.1 on sockets that somebody else accepted. */
 export interface Http1Handover {
-  /** `head` is what was read already. */
+  /** Takes a socket over; `head` is what was read from it already. */
   take(socket: Socket, head: Uint8Array): void;
+  /** Closes a socket that was taken over, after the request that is under way on it. */
+  drain(socket: Socket): void;
+  /** Closes all of them at once. */
   close(): Promise<void>;
 }
 
+export interface Http1HandoverOptions {
+  readonly clock?: Clock;
+  /** Default: `direct` where it works. */
+  readonly mode?: "direct" | "pipe";
+}
+
+/** What `node:http` documents as its defaults. */
+const DEFAULT_HEADERS_TIMEOUT_MS = 60_000;
+const DEFAULT_KEEP_ALIVE_TIMEOUT_MS = 5_000;
+/** How often connections are looked at: they are late by this much at most. */
+const SWEEP_MS = 1_000;
+/** A connection to the inner server that is not ours by then is nobody's. */
+const CLAIM_MS = 1_000;
+
 /**
- * Serves HTTP/1.1 with `node:http` on sockets that somebody else accepted.
+ * Opens a handover to `node:http`.
  *
- * Where it works (Deno 2.9) the bytes are put back and the socket is handed over. Deno 2.7 takes such a socket
- * and never answers; there the bytes are piped to a server on a loopback port, which accepts nobody but us.
+ * Of the options, `headersTimeout` bounds the time until a connection's first request is there, and `keepAliveTimeout`
+ * the time between two; both hold on every version of Deno, since they are watched here.
  */
 export async function openHttp1Handover(
   listener: RequestListener,
   options: ServerOptions,
+  { clock = new SystemClock(), mode = defaultMode() }: Http1HandoverOptions =
+    {},
 ): Promise<Http1Handover> {
-  const server = http.createServer(options, listener);
-  if (canHandOver()) {
-    return {
-      take(socket, head) {
-        socket.unshift(head);
-        server.emit("connection", socket);
-      },
-      close: () => Promise.resolve(),
-    };
-  }
-  return await openPipe(server);
+  if (mode === "direct") return new DirectHandover(listener, options, clock);
+  const handover = new PipeHandover(listener, options, clock);
+  await handover.open();
+  return handover;
 }
 
-function canHandOver(): boolean {
+/** Deno 2.7 takes a socket that is handed over, and never answers. */
+function defaultMode(): "direct" | "pipe" {
   const [major = 0, minor = 0] = Deno.version.deno.split(".").map(Number);
-  return major > 2 || (major === 2 && minor >= 9);
+  return major > 2 || (major === 2 && minor >= 9) ? "direct" : "pipe";
 }
 
-async function openPipe(server: http.Server): Promise<Http1Handover> {
-  /** Local ports of the connections that we have made ourselves. */
-  const ours = new Set<number>();
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    if (!ours.has(socket.remotePort ?? -1)) socket.destroy();
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  return {
-    take(socket, head) {
-      const inner = net.connect(port, "127.0.0.1", () => {
-        ours.add(inner.localPort ?? -1);
-        inner.write(head);
-        socket.pipe(inner).pipe(socket);
-      });
-      sockets.add(inner);
-      const end = () => {
-        ours.delete(inner.localPort ?? -1);
-        sockets.delete(inner);
-        inner.destroy();
-        socket.destroy();
-      };
-      for (const half of [inner, socket]) {
-        half.on("error", end);
-        half.on("close", end);
-      }
-    },
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
+/** A connection that was taken over. */
+interface Taken {
+  readonly socket: Socket;
+  /** Answers under way. */
+  readonly responses: Set<ServerResponse>;
+  /** When it is closed unless a request comes; Infinity while there is one. */
+  deadlineMs: number;
+  isDraining: boolean;
+}
+
+/** Knows the connections, what is under way on them, and closes those on which nothing is for too long. */
+abstract class Handover implements Http1Handover {
+  protected readonly clock: Clock;
+  readonly #listener: RequestListener;
+  readonly #headersTimeoutMs: number;
+  readonly #keepAliveTimeoutMs: number;
+  readonly #taken = new Map<Socket, Taken>();
+  #timer: Timer | undefined = undefined;
+
+  constructor(
+    listener: RequestListener,
+    {
+      headersTimeout = DEFAULT_HEADERS_TIMEOUT_MS,
+      keepAliveTimeout = DEFAULT_KEEP_ALIVE_TIMEOUT_MS,
+    }: ServerOptions,
+    clock: Clock,
+  ) {
+    this.clock = clock;
+    this.#listener = listener;
+    this.#headersTimeoutMs = headersTimeout;
+    this.#keepAliveTimeoutMs = keepAliveTimeout;
+  }
+
+  take(socket: Socket, head: Uint8Array): void {
+    const taken = {
+      socket,
+      responses: new Set<ServerResponse>(),
+      deadlineMs: this.clock.monotonicMs() + this.#headersTimeoutMs,
+      isDraining: false,
+    };
+    this.#taken.set(socket, taken);
+    this.#timer ??= this.clock.every(SWEEP_MS, () => this.#sweep());
+    socket.on("close", () => this.#forget(taken));
+    this.deliver(socket, head);
+  }
+
+  drain(socket: Socket): void {
+    const taken = this.#taken.get(socket);
+    if (taken === undefined) return;
+    taken.isDraining = true;
+    if (taken.responses.size === 0) socket.destroy();
+    for (const response of taken.responses) closeAfter(response);
+  }
+
+  close(): Promise<void> {
+    for (const { socket } of [...this.#taken.values()]) socket.destroy();
+    return Promise.resolve();
+  }
+
+  /** Gives the socket to the server. */
+  protected abstract deliver(socket: Socket, head: Uint8Array): void;
+
+  /** The socket, among those taken over, that a request came on; undefined: on none. */
+  protected abstract origin(request: IncomingMessage): Socket | undefined;
+
+  protected serve(request: IncomingMessage, response: ServerResponse): void {
+    const socket = this.origin(request);
+    const taken = socket && this.#taken.get(socket);
+    if (taken === undefined) {
+      request.socket.destroy();
+      return;
+    }
+    taken.responses.add(response);
+    taken.deadlineMs = Infinity;
+    if (taken.isDraining) closeAfter(response);
+    response.on("close", () => {
+      taken.responses.delete(response);
+      if (taken.responses.size > 0) return;
+      taken.deadlineMs = this.clock.monotonicMs() + this.#keepAliveTimeoutMs;
+    });
+    this.#listener(request, response as Parameters<RequestListener>[1]);
+  }
+
+  #forget(taken: Taken): void {
+    this.#taken.delete(taken.socket);
+    if (this.#taken.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #sweep(): void {
+    const now = this.clock.monotonicMs();
+    for (const { socket, deadlineMs } of this.#taken.values()) {
+      if (deadlineMs <= now) socket.destroy();
+    }
+  }
+}
+
+function closeAfter(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader("Connection", "close");
+}
+
+/** Puts the bytes back and hands the socket over. */
+class DirectHandover extends Handover {
+  readonly #server: Server;
+
+  constructor(listener: RequestListener, options: ServerOptions, clock: Clock) {
+    super(listener, options, clock);
+    this.#server = new Server(options, (request, response) => {
+      this.serve(request, response);
+    });
+    // It never does; but `node:http` closes a connection after one answer once its server does not.
+    Object.defineProperty(this.#server, "listening", { value: true });
+  }
+
+  protected override deliver(socket: Socket, head: Uint8Array): void {
+    socket.unshift(head);
+    this.#server.emit("connection", socket);
+  }
+
+  protected override origin(request: IncomingMessage): Socket {
+    return request.socket;
+  }
+}
+
+/** Pipes the bytes to a server on a loopback port, which answers nobody but us. */
+class PipeHandover extends Handover {
+  readonly #server: Server;
+  /** What we have connected to the server, by the port that it sees; the values are the sockets taken over. */
+  readonly #ours = new Map<number, Socket>();
+  readonly #inner = new Set<Socket>();
+
+  constructor(listener: RequestListener, options: ServerOptions, clock: Clock) {
+    super(listener, options, clock);
+    this.#server = new Server(options, (request, response) => {
+      this.serve(request, response);
+    });
+    this.#server.on("connection", (socket: Socket) => this.#check(socket));
+  }
+
+  async open(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(0, "127.0.0.1", resolve);
+    });
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    for (const inner of this.#inner) inner.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  protected override deliver(socket: Socket, head: Uint8Array): void {
+    // Nothing may flow before there is somewhere to flow to.
+    socket.pause();
+    const { port } = this.#server.address() as AddressInfo;
+    const inner = net.connect(port, "127.0.0.1");
+    this.#inner.add(inner);
+    let localPort = -1;
+    inner.on("connect", () => {
+      localPort = inner.localPort ?? -1;
+      this.#ours.set(localPort, socket);
+      inner.write(head);
+      socket.pipe(inner).pipe(socket);
+    });
+    inner.on("error", () => {}); // `close` follows
+    inner.on("close", () => {
+      this.#ours.delete(localPort);
+      this.#inner.delete(inner);
+      // What came before the end goes out; a client that does not take it meets the listener's limits.
+      socket.end();
+    });
+    socket.on("close", () => inner.destroy());
+  }
+
+  protected override origin(request: IncomingMessage): Socket | undefined {
+    return this.#ours.get(request.socket.remotePort ?? -1);
+  }
+
+  /** A stranger's request is not served; one that sends none is not kept either. */
+  #check(socket: Socket): void {
+    this.clock.after(CLAIM_MS, () => {
+      if (!this.#ours.has(socket.remotePort ?? -1)) socket.destroy();
+    });
+  }
 }

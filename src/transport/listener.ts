@@ -1,10 +1,13 @@
 import net, { type AddressInfo, type Server, type Socket } from "node:net";
+import { concatBytes, EMPTY } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
-import type { Logger } from "../base/log.ts";
-import { addressUrl, type ListenAddress } from "./address.ts";
+import { type Logger, LogThrottle } from "../base/log.ts";
+import { addressUrl, hostPort, type ListenAddress } from "./address.ts";
+import type { Http1Handover } from "./http1_handover.ts";
 import type { Connection, ConnectionSink } from "./http2/connection.ts";
 import { looksLikeHttp2 } from "./http2_preface.ts";
-import type { Http1Handover } from "./http1_handover.ts";
+import { SocketSink } from "./socket_sink.ts";
+import { removeDeadSocket } from "./unix_socket_file.ts";
 
 export interface ListenerLimits {
   /** A client that has not said what it speaks by then is cut off. */
@@ -18,37 +21,68 @@ export const DEFAULT_LISTENER_LIMITS: ListenerLimits = {
   maxConnections: 20_000,
 };
 
+/** Makes the server that accepts sockets: plain ones, or those of TLS. */
+export interface SocketSource {
+  readonly isSecure: boolean;
+  createServer(onSocket: (socket: Socket) => void): Server;
+}
+
+/** A host that is gone without a word is noticed: the kernel asks after this time, as etcd has it. */
+const TCP_KEEP_ALIVE_MS = 30_000;
+
+export const PLAIN_SOCKETS: SocketSource = {
+  isSecure: false,
+  createServer: (onSocket) =>
+    net.createServer({
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+    }, onSocket),
+};
+
 export interface ListenerParts {
-  /** Makes the connection of a client that speaks HTTP/2. */
+  /** Makes the connection of a client that speaks HTTP/2; undefined: such clients are cut off. */
   readonly http2:
     | ((sink: ConnectionSink, peer: string) => Connection)
     | undefined;
-  /** Takes clients that speak HTTP/1.1; undefined: they are cut off. */
+  /** Takes clients that speak HTTP/1.1; undefined: such clients are cut off. */
   readonly http1: Http1Handover | undefined;
+  /** Default: plain. */
+  readonly source?: SocketSource;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+/** How often failures of the same kind are logged. */
+const LOG_PERIOD_MS = 10_000;
+
 /**
  * One listening socket. Looks at the first bytes of each connection: HTTP/2's preface makes it a `Connection`,
  * anything else goes to HTTP/1.1.
+ *
+ * Invariant: every socket that was accepted is in `#sockets` until it is closed, and no error of a socket gets
+ * out of here.
  */
 export class Listener {
   readonly #server: Server;
+  readonly #source: SocketSource;
+  readonly #throttle: LogThrottle;
   readonly #sockets = new Set<Socket>();
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Map<Socket, Connection>();
+  readonly #http1 = new Set<Socket>();
   #isClosing = false;
-  #drained: (() => void) | undefined = undefined;
+  #emptied: (() => void) | undefined = undefined;
 
   constructor(
     readonly address: ListenAddress,
     readonly parts: ListenerParts,
     readonly limits: ListenerLimits = DEFAULT_LISTENER_LIMITS,
   ) {
-    this.#server = net.createServer(
-      { noDelay: true },
-      (socket) => this.#accept(socket),
-    );
+    this.#throttle = new LogThrottle(parts.log, parts.clock, {
+      periodMs: LOG_PERIOD_MS,
+    });
+    this.#source = parts.source ?? PLAIN_SOCKETS;
+    this.#server = this.#source.createServer((socket) => this.#accept(socket));
   }
 
   /** Open connections, HTTP/1.1 included. */
@@ -58,66 +92,86 @@ export class Listener {
 
   /** The address with the port that was chosen, as a URL. */
   get url(): string {
-    if (this.address.kind === "unix") return addressUrl(this.address);
+    const { isSecure } = this.#source;
+    if (this.address.kind === "unix") return addressUrl(this.address, isSecure);
     const { port } = this.#server.address() as AddressInfo;
-    return addressUrl({ ...this.address, port });
+    return addressUrl({ ...this.address, port }, isSecure);
   }
 
   /** Binds; rejects with why not. */
   async listen(): Promise<void> {
     const { address } = this;
     if (address.kind === "unix") await removeDeadSocket(address.path);
+    const server = this.#server;
+    const url = addressUrl(address, this.#source.isSecure);
     await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", (error) => {
+      const onError = (error: Error) =>
         reject(
-          new Error(
-            `Cannot listen on ${addressUrl(address)}: ${error.message}`,
-          ),
+          new Error(`Cannot listen on ${url}: ${error.message}`, {
+            cause: error,
+          }),
         );
-      });
-      if (address.kind === "unix") this.#server.listen(address.path, resolve);
-      else this.#server.listen(address.port, address.host, resolve);
+      const onListening = () => {
+        server.off("error", onError);
+        resolve();
+      };
+      server.once("error", onError);
+      if (address.kind === "unix") server.listen(address.path, onListening);
+      else server.listen(address.port, address.host, onListening);
     });
-    this.#server.on("error", (error) => {
-      this.parts.log.warn("listener failed", {
-        address: addressUrl(address),
-        error,
-      });
+    server.on("error", (error) => {
+      this.#throttle.warn("cannot accept connections", { url, error });
     });
   }
 
-  /** Accepts no more, lets calls finish for `graceMs` at most, closes everything. */
+  /**
+   * Accepts no more, tells clients to go, waits for what is under way, for `graceMs` at most, and closes everything.
+   * The file of a Unix socket is removed.
+   */
   async shutdown(graceMs: number): Promise<void> {
+    if (this.#isClosing) return;
     this.#isClosing = true;
     const closed = new Promise<void>((resolve) =>
       this.#server.close(() => resolve())
     );
-    const drained = new Promise<void>((resolve) => this.#drained = resolve);
-    for (const connection of [...this.#connections]) {
-      connection.shutdown(graceMs);
+    const emptied = new Promise<void>((resolve) => this.#emptied = resolve);
+    for (const socket of [...this.#sockets]) {
+      const connection = this.#connections.get(socket);
+      if (connection !== undefined) connection.shutdown(graceMs);
+      else if (this.#http1.has(socket)) this.parts.http1?.drain(socket);
+      else socket.destroy();
     }
-    this.#checkDrained();
-    await drained;
-    for (const socket of this.#sockets) socket.destroy();
+    if (this.#sockets.size === 0) this.#emptied?.();
+    // The connections end themselves after `graceMs`, and their sockets linger.
+    const end = this.parts.clock.after(graceMs, () => this.#destroyHttp1());
+    await emptied;
+    end.cancel();
     await closed;
   }
 
+  #destroyHttp1(): void {
+    for (const socket of this.#http1) socket.destroy();
+  }
+
   #accept(socket: Socket): void {
-    if (this.#isClosing || this.#sockets.size >= this.limits.maxConnections) {
+    const { maxConnections } = this.limits;
+    socket.on("error", () => {}); // `close` follows
+    if (this.#isClosing || this.#sockets.size >= maxConnections) {
+      if (!this.#isClosing) {
+        this.#throttle.warn("too many connections", { maxConnections });
+      }
       socket.destroy();
       return;
     }
     this.#sockets.add(socket);
-    socket.on("error", () => {}); // `close` follows
-    socket.on("close", () => this.#sockets.delete(socket));
-    socket.setNoDelay(true);
     const timer = this.parts.clock.after(
       this.limits.firstBytesTimeoutMs,
       () => socket.destroy(),
     );
-    let head: Uint8Array = new Uint8Array(0);
+    let head: Uint8Array = EMPTY;
     const onData = (chunk: Uint8Array) => {
-      head = head.length === 0 ? chunk : join(head, chunk);
+      // Deno gives each chunk an array of its own: it is not overwritten.
+      head = head.length === 0 ? chunk : concatBytes(head, chunk);
       const isHttp2 = looksLikeHttp2(head);
       if (isHttp2 === undefined) return;
       timer.cancel();
@@ -126,87 +180,50 @@ export class Listener {
       else this.#serveHttp1(socket, head);
     };
     socket.on("data", onData);
-    socket.on("close", () => timer.cancel());
+    socket.on("close", () => {
+      timer.cancel();
+      this.#sockets.delete(socket);
+      this.#http1.delete(socket);
+      if (this.#isClosing && this.#sockets.size === 0) this.#emptied?.();
+    });
   }
 
   #serveHttp2(socket: Socket, head: Uint8Array): void {
-    const { http2 } = this.parts;
+    const { http2, clock } = this.parts;
     if (http2 === undefined) {
       socket.destroy();
       return;
     }
-    const peer = this.address.kind === "unix"
-      ? "unix"
-      : `${socket.remoteAddress}:${socket.remotePort}`;
-    const connection = http2(new SocketSink(socket), peer);
-    this.#connections.add(connection);
-    connection.onClosed = () => {
-      this.#connections.delete(connection);
-      this.#checkDrained();
-    };
+    const sink = new SocketSink(socket, clock);
+    const connection = http2(sink, this.#peerOf(socket));
+    this.#connections.set(socket, connection);
     socket.on("data", (chunk: Uint8Array) => connection.receive(chunk));
     socket.on("drain", () => connection.socketDrained());
-    socket.on("close", () => connection.close());
+    // A client that has closed its half does not wait for answers.
+    socket.on("end", () => {
+      connection.close();
+      sink.close();
+    });
+    socket.on("close", () => {
+      this.#connections.delete(socket);
+      connection.close();
+    });
     connection.start();
     connection.receive(head);
   }
 
   #serveHttp1(socket: Socket, head: Uint8Array): void {
     const { http1 } = this.parts;
-    if (http1 === undefined) socket.destroy();
-    else http1.take(socket, head);
+    if (http1 === undefined) {
+      socket.destroy();
+      return;
+    }
+    this.#http1.add(socket);
+    http1.take(socket, head);
   }
 
-  #checkDrained(): void {
-    if (this.#isClosing && this.#connections.size === 0) this.#drained?.();
+  #peerOf(socket: Socket): string {
+    if (this.address.kind === "unix") return "unix";
+    return hostPort(socket.remoteAddress ?? "?", socket.remotePort ?? 0);
   }
-}
-
-class SocketSink implements ConnectionSink {
-  constructor(readonly socket: Socket) {}
-
-  get queuedBytes(): number {
-    return this.socket.writableLength;
-  }
-
-  write(bytes: Uint8Array): void {
-    if (!this.socket.destroyed) this.socket.write(bytes);
-  }
-
-  close(error?: Error): void {
-    // What is written goes out first, unless the client does not take it.
-    if (error === undefined) this.socket.end();
-    else this.socket.end(() => this.socket.destroy());
-  }
-}
-
-function join(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const joined = new Uint8Array(a.length + b.length);
-  joined.set(a);
-  joined.set(b, a.length);
-  return joined;
-}
-
-/** A socket file that nobody listens on is left from a server that died. */
-async function removeDeadSocket(path: string): Promise<void> {
-  let isSocket;
-  try {
-    isSocket = Deno.lstatSync(path).isSocket;
-  } catch {
-    return; // There is nothing in the way.
-  }
-  if (!isSocket) {
-    throw new Error(`Cannot listen on unix://${path}: it is not a socket`);
-  }
-  const isAlive = await new Promise<boolean>((resolve) => {
-    const probe = net.connect(path, () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.on("error", () => resolve(false));
-  });
-  if (isAlive) {
-    throw new Error(`Cannot listen on unix://${path}: another process does`);
-  }
-  Deno.removeSync(path);
 }

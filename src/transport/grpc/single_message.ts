@@ -17,7 +17,7 @@ export class SingleMessage {
       const message = this.#reader.next();
       if (message === undefined) return;
       if (this.#message !== undefined) {
-        throw violation("received multiple request messages");
+        throw violation("received multiple request messages for");
       }
       this.#message = message;
     }
@@ -27,7 +27,7 @@ export class SingleMessage {
   finish(): Uint8Array {
     if (!this.#reader.isEmpty) throw unexpectedEof();
     if (this.#message === undefined) {
-      throw violation("received no request message");
+      throw violation("received no request message from");
     }
     return this.#message;
   }
@@ -45,6 +45,6 @@ export function unexpectedEof(): StatusError {
 function violation(what: string): StatusError {
   return new StatusError(
     Code.Internal,
-    `cardinality violation: ${what} from non-client-streaming RPC`,
+    `cardinality violation: ${what} non-client-streaming RPC`,
   );
 }
