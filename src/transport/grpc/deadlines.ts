@@ -1,7 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import type { Clock, Timer } from "../../base/clock.ts";
 
-/** How often deadlines are looked at: what one call may overrun by. */
+/** How often deadlines are looked at; a call may overrun by twice that. */
 const TICK_MS = 25;
 /** A power of two. One turn of the wheel is 12.8 s: most calls end within it and are looked at once at most. */
 const SLOTS = 512;
