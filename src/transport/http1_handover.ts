@@ -73,6 +73,7 @@ abstract class Handover implements Http1Handover {
   readonly #headersTimeoutMs: number;
   readonly #keepAliveTimeoutMs: number;
   readonly #taken = new Map<Socket, Taken>();
+  #isClosed = false;
   #timer: Timer | undefined = undefined;
 
   constructor(
@@ -90,6 +91,10 @@ abstract class Handover implements Http1Handover {
   }
 
   take(socket: Socket, head: Uint8Array): void {
+    if (this.#isClosed) {
+      socket.destroy();
+      return;
+    }
     const taken = {
       socket,
       responses: new Set<ServerResponse>(),
@@ -111,6 +116,7 @@ abstract class Handover implements Http1Handover {
   }
 
   close(): Promise<void> {
+    this.#isClosed = true;
     for (const { socket } of [...this.#taken.values()]) socket.destroy();
     return Promise.resolve();
   }
@@ -122,10 +128,14 @@ abstract class Handover implements Http1Handover {
   protected abstract origin(request: IncomingMessage): Socket | undefined;
 
   protected serve(request: IncomingMessage, response: ServerResponse): void {
+    // Deno tells of a client that goes away by an error, which nobody may have asked for.
+    request.on("error", () => {});
+    response.on("error", () => {});
     const socket = this.origin(request);
     const taken = socket && this.#taken.get(socket);
     if (taken === undefined) {
-      request.socket.destroy();
+      response.writeHead(403, { Connection: "close" });
+      response.end();
       return;
     }
     taken.responses.add(response);
