@@ -7,6 +7,7 @@ import {
 } from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { type Clock, SystemClock, type Timer } from "../base/clock.ts";
+import { SocketSink } from "./socket_sink.ts";
 
 /** Serves HTTP/1.1 on sockets that somebody else accepted. */
 export interface Http1Handover {
@@ -128,9 +129,6 @@ abstract class Handover implements Http1Handover {
   protected abstract origin(request: IncomingMessage): Socket | undefined;
 
   protected serve(request: IncomingMessage, response: ServerResponse): void {
-    // Deno tells of a client that goes away by an error, which nobody may have asked for.
-    request.on("error", () => {});
-    response.on("error", () => {});
     const socket = this.origin(request);
     const taken = socket && this.#taken.get(socket);
     if (taken === undefined) {
@@ -236,8 +234,7 @@ class PipeHandover extends Handover {
     inner.on("close", () => {
       this.#ours.delete(localPort);
       this.#inner.delete(inner);
-      // What came before the end goes out; a client that does not take it meets the listener's limits.
-      socket.end();
+      new SocketSink(socket, this.clock).close();
     });
     socket.on("close", () => inner.destroy());
   }

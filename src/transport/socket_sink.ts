@@ -34,5 +34,7 @@ export class SocketSink implements ConnectionSink {
     if (socket.destroyed || this.#linger !== undefined) return;
     this.#linger = this.#clock.after(LINGER_MS, () => socket.destroy());
     socket.end();
+    // What still comes is dropped, so that the client's own end is seen.
+    socket.resume();
   }
 }

@@ -28,7 +28,10 @@ class Port implements AsyncDisposable {
     this.#server = net.createServer((socket) => {
       this.sockets.push(socket);
       socket.on("error", () => {});
-      socket.once("data", (chunk) => handover.take(socket, chunk));
+      socket.once(
+        "data",
+        (chunk) => handover.take(socket, chunk as Uint8Array),
+      );
     });
   }
 
