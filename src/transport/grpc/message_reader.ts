@@ -115,12 +115,7 @@ export class MessageReader {
       this.#length,
       Math.max(needed, old.length * 2, FIRST_BUFFER_BYTES),
     );
-    if (!this.#options.budget.take(size - old.length)) {
-      throw new StatusError(
-        Code.ResourceExhausted,
-        "grpc: too many messages are being received at once",
-      );
-    }
+    this.#options.budget.take(size - old.length);
     this.#message = new Uint8Array(size);
     this.#message.set(old.subarray(0, this.#messageBytes));
   }

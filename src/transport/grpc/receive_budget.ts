@@ -1,6 +1,8 @@
+import { Code, StatusError } from "./status.ts";
+
 /**
- * The memory that all messages that have come in part may take together. What one of them takes is bounded by its
- * own limit; without this, a client with many streams could have as much again for each.
+ * The memory that all requests together may take that have come in part, or whole but without their end. What one of
+ * them takes is bounded by its own limit; without this, a client with many streams could have as much again for each.
  */
 export class ReceiveBudget {
   #usedBytes = 0;
@@ -11,11 +13,15 @@ export class ReceiveBudget {
     return this.#usedBytes;
   }
 
-  /** Takes `bytes`; false, and nothing is taken, if that is too much. */
-  take(bytes: number): boolean {
-    if (this.#usedBytes + bytes > this.maxBytes) return false;
+  /** Takes `bytes`; throws `StatusError`, and nothing is taken, if that is too much. */
+  take(bytes: number): void {
+    if (this.#usedBytes + bytes > this.maxBytes) {
+      throw new StatusError(
+        Code.ResourceExhausted,
+        "grpc: too many messages are being received at once",
+      );
+    }
     this.#usedBytes += bytes;
-    return true;
   }
 
   giveBack(bytes: number): void {

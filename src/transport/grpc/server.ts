@@ -30,7 +30,7 @@ export interface GrpcServerOptions {
   readonly maxReceiveBytes?: number;
   /** An answer's size. Default 2^31-1. */
   readonly maxSendBytes?: number;
-  /** Memory for messages that have come in part, of all calls together. Default 256 MiB. */
+  /** Memory for requests that have not come to their end, of all calls together. Default 256 MiB. */
   readonly maxPartialBytes?: number;
   readonly mapError: ErrorMapper;
   readonly observer: CallObserver;

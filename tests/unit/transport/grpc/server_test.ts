@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
 import {
   BOTH,
   DOWN,
@@ -177,3 +178,37 @@ Deno.test("GrpcServer bounds what all messages in parts hold together", () => {
   session.reset(first);
   assert.equal(session.server.budget.usedBytes, 0);
 });
+
+for (const path of [UNARY, DOWN]) {
+  Deno.test(`GrpcServer bounds what messages hold that are whole in requests that are not: ${path}`, async () => {
+    const session = new GrpcSession({ maxPartialBytes: 100_000 });
+    const text = "x".repeat(60_000);
+    const small = framed(gzipSync(text), 1);
+    assert(small.length < 200);
+    const fields = ["grpc-encoding", "gzip"];
+    const open = { path, fields, data: [small], isOpen: true };
+    const first = session.call(open);
+    assert.equal(session.server.budget.usedBytes, 60_000);
+    assert.equal(
+      statusOf(session.answer(session.call(open))),
+      "8 grpc: too many messages are being received at once",
+    );
+    let heldBytes = -1;
+    session.unary = (request) => {
+      heldBytes = session.server.budget.usedBytes;
+      return request;
+    };
+    session.down = () => {
+      heldBytes = session.server.budget.usedBytes;
+      return Promise.resolve();
+    };
+    session.send(first, new Uint8Array(0), true);
+    await settle();
+    assert.equal(statusOf(session.answer(first)), "0");
+    assert.equal(heldBytes, 0, "it is the handler's now");
+    const reset = session.call(open);
+    assert.equal(session.server.budget.usedBytes, 60_000);
+    session.reset(reset);
+    assert.equal(session.server.budget.usedBytes, 0);
+  });
+}
