@@ -69,11 +69,16 @@ function answer(
     );
     fill(response, found, symbol);
   } else if (request.allExtensionNumbersOfType !== undefined) {
-    response.allExtensionNumbersResponse = newExtensionNumberResponse({
-      baseTypeName: request.allExtensionNumbersOfType,
-    });
-  } else {
+    const name = request.allExtensionNumbersOfType;
+    if (FILE_DESCRIPTORS.some((file) => file.symbols.includes(name))) {
+      response.allExtensionNumbersResponse = newExtensionNumberResponse({
+        baseTypeName: name,
+      });
+    } else fail(response, Code.NotFound, `unknown: ${name}`);
+  } else if (request.fileContainingExtension !== undefined) {
     fail(response, Code.NotFound, "there are no extensions");
+  } else {
+    fail(response, Code.InvalidArgument, "nothing is asked for");
   }
   return response;
 }
