@@ -5,6 +5,12 @@ import {
   newRangeRequest,
 } from "../src/pb/etcdserverpb.ts";
 import { concatBytes, utf8 } from "../src/base/bytes.ts";
+import { listAtOnce, listStream } from "../tests/robustness/load/etcd_calls.ts";
+import {
+  etcdPath,
+  GrpcConnection,
+} from "../tests/robustness/load/grpc_connection.ts";
+import { percentile, Probe } from "../tests/robustness/load/probe.ts";
 import {
   cpuMs,
   has,
@@ -21,11 +27,11 @@ import {
  * the table of tests/bench/RESULTS.md. The loads are h2load (nghttp2) and, where Go is installed, the
  * peerbench of ../shared. What is not installed is left out, with a line that says so.
  *
- *   deno task bench [--quick] [--only start|load|idle|compact]
+ *   deno task bench [--quick] [--only start|load|idle|compact|list]
  */
 const QUICK = Deno.args.includes("--quick");
 const ONLY_AT = Deno.args.indexOf("--only");
-/** Which parts to run: start, load, idle, compact. */
+/** Which parts to run: start, load, idle, compact, list. */
 const FILTER = new RegExp(ONLY_AT < 0 ? "." : Deno.args[ONLY_AT + 1] ?? ".");
 const VALUE = new Uint8Array(512).fill(0x76);
 const MAIN = new URL("../mod.ts", import.meta.url).pathname;
@@ -301,6 +307,52 @@ async function underCompaction(command: ServerCommand): Promise<void> {
   record(label, "s in all", command.name, took / 1000);
 }
 
+/** What others feel while one client reads everything, in each of the ways there are. */
+async function underReading(command: ServerCommand): Promise<void> {
+  await using server = await startServerProcess(command);
+  const keys = QUICK ? 20_000 : 200_000;
+  await fill(server, keys);
+  const connection = await GrpcConnection.open(server.port);
+  const ways: [string, () => Promise<unknown>][] = [
+    ["in one Range", () => listAtOnce(connection)],
+    ["by RangeStream", () => listStream(connection)],
+    ["as a snapshot", () =>
+      connection.serverStream(
+        etcdPath("Maintenance/Snapshot"),
+        new Uint8Array(0),
+        () => {},
+      )],
+  ];
+  for (const [way, read] of ways) {
+    const probe = await Probe.start(server.port);
+    const until = performance.now() + (QUICK ? 2000 : 10_000);
+    let reads = 0;
+    const began = performance.now();
+    while (performance.now() < until) {
+      await read();
+      reads++;
+    }
+    const seconds = (performance.now() - began) / reads / 1000;
+    const { latencies, failures } = await probe.stop();
+    if (failures.length > 0) throw new Error(`${command.name} ${failures[0]}`);
+    const label = `while ${keys.toLocaleString("en")} keys are read ${way}`;
+    record(
+      `put ${label}`,
+      "p99 ms",
+      command.name,
+      percentile(latencies.put, 0.99),
+    );
+    record(
+      `get ${label}`,
+      "p99 ms",
+      command.name,
+      percentile(latencies.get, 0.99),
+    );
+    record(`the reading, ${way}`, "s", command.name, seconds);
+  }
+  connection.close();
+}
+
 function format(value: number): string {
   return value >= 100
     ? Math.round(value).toLocaleString("en")
@@ -354,6 +406,7 @@ async function main(): Promise<void> {
     }
     if (FILTER.test("idle")) await idle(command);
     if (FILTER.test("compact")) await underCompaction(command);
+    if (FILTER.test("list")) await underReading(command);
   }
   const cpus = navigator.hardwareConcurrency;
   console.log(

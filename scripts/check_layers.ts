@@ -15,11 +15,31 @@ const PARTS = ["auth", "lease", "compactor", "watch"];
  * `a` is a folder, `a/b` only that part of it, `type a` only its types.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  cli: ["server", "config", "rpc", "http", ...PARTS, ...STORE, "transport"],
-  server: ["config", "rpc", "http", ...PARTS, ...STORE, "transport"],
+  cli: [
+    "server",
+    "config",
+    "rpc",
+    "http",
+    "backup",
+    ...PARTS,
+    ...STORE,
+    "transport",
+  ],
+  server: [
+    "config",
+    "replica",
+    "rpc",
+    "http",
+    "backup",
+    ...PARTS,
+    ...STORE,
+    "transport",
+  ],
   config: ["rpc", "http", ...PARTS, ...STORE, "transport"],
+  replica: ["rpc", "type backend", "transport/grpc", "pb", "base"],
   rpc: [...PARTS, "mvcc", "type backend", "transport/grpc", "pb", "base"],
   http: [...PARTS, ...STORE, "transport"],
+  backup: [...STORE, "lease/lease_record", "auth/auth_record"],
   auth: [...STORE, "transport"],
   lease: [...STORE, "transport"],
   compactor: [...STORE, "transport"],
@@ -37,6 +57,7 @@ export const PACKAGE_FOLDERS: readonly string[] = [
   "transport/",
   "cli/",
   "config/",
+  "auth/",
 ];
 
 /** One import, export-from, `import()` or worker URL. */

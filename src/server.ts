@@ -1,57 +1,71 @@
-import type { RequestListener } from "node:http";
-import type { Backend } from "./backend/backend.ts";
-import { openBackend } from "./backend/open.ts";
+import { openAuditLog } from "./auth/audit_log.ts";
+import { AuthState } from "./auth/auth_state.ts";
+import { BcryptPasswords } from "./auth/passwords.ts";
+import { openTokens } from "./auth/token_provider.ts";
+import { type Backend, BackendError } from "./backend/backend.ts";
+import { RemoteBackend } from "./backend/driver/remote/remote_backend.ts";
+import type { OpeningBackend } from "./backend/opening_backend.ts";
 import { StateKind } from "./backend/state_change.ts";
-import { type Clock, SystemClock } from "./base/clock.ts";
-import { type Logger, NO_LOG } from "./base/log.ts";
+import type { Clock } from "./base/clock.ts";
+import type { Logger } from "./base/log.ts";
 import { Registry } from "./base/metrics.ts";
-import type { Compactor } from "./compactor/compactor.ts";
-import { PeriodicCompactor } from "./compactor/periodic_compactor.ts";
-import { RevisionCompactor } from "./compactor/revision_compactor.ts";
-import { RowReaper } from "./compactor/row_reaper.ts";
 import {
   type Config,
   minLeaseTtlSeconds,
   requestTimeoutMs,
 } from "./config/config.ts";
+import { warnOfClientTls } from "./config/client_tls.ts";
 import { withoutPassword } from "./config/endpoint.ts";
-import { parseUrl } from "./config/urls.ts";
 import {
   CLUSTER_VERSION,
   ETCD_VERSION,
   STELE_VERSION,
   STORAGE_VERSION,
 } from "./config/version.ts";
+import { AccessControl } from "./http/access_control.ts";
 import { ActivityMetrics } from "./http/activity_metrics.ts";
+import { registerDatabaseMetrics } from "./http/database_metrics.ts";
 import { EtcdMetrics } from "./http/etcd_metrics.ts";
 import { GrpcCallObserver } from "./http/grpc_call_observer.ts";
 import { registerProcessMetrics } from "./http/process_metrics.ts";
-import { HTTP_SERVER_OPTIONS, httpHandler } from "./http/router.ts";
+import { Gateway } from "./http/gateway/gateway.ts";
+import { httpHandler } from "./http/router.ts";
 import { clientRoutes, metricsRoutes } from "./http/routes.ts";
 import type { ServerState, ServerSummary } from "./http/server_state.ts";
 import { Lessor } from "./lease/lessor.ts";
 import { Alarms, AlarmType } from "./mvcc/alarms.ts";
+import { CommitLog } from "./mvcc/commit_log.ts";
 import { SpaceQuota } from "./mvcc/space_quota.ts";
-import { DEFAULT_STORE_OPTIONS, Store } from "./mvcc/store.ts";
+import {
+  type CommitObserver,
+  DEFAULT_STORE_OPTIONS,
+  Store,
+} from "./mvcc/store.ts";
+import { Access } from "./rpc/access.ts";
+import { Admission } from "./rpc/admission.ts";
+import { Auditor } from "./rpc/audit.ts";
+import { AuthHandlers } from "./rpc/auth.ts";
 import { ClusterHandlers } from "./rpc/cluster.ts";
 import { errorMapper } from "./rpc/errors.ts";
 import { HeaderSource } from "./rpc/header.ts";
 import { KvHandlers } from "./rpc/kv.ts";
+import { ElectionHandlers } from "./rpc/election.ts";
+import { KeyChanges } from "./rpc/key_changes.ts";
 import { LeaseHandlers } from "./rpc/lease.ts";
+import { linearizable } from "./rpc/linearizable.ts";
+import { LockHandlers } from "./rpc/lock.ts";
 import { MaintenanceHandlers } from "./rpc/maintenance.ts";
+import { Recipes } from "./rpc/recipes.ts";
 import { watchMethod } from "./rpc/watch.ts";
-import type { ListenAddress } from "./transport/address.ts";
 import { HealthHandlers } from "./transport/grpc/health.ts";
 import { reflectionMethods } from "./transport/grpc/reflection.ts";
 import { GrpcServer } from "./transport/grpc/server.ts";
-import type { Method } from "./transport/grpc/service.ts";
-import { openHttp1Handover } from "./transport/http1_handover.ts";
-import { Connection } from "./transport/http2/connection.ts";
-import {
-  DEFAULT_HTTP2_LIMITS,
-  type Http2Limits,
-} from "./transport/http2/limits.ts";
-import { Listener, type ListenerParts } from "./transport/listener.ts";
+import type { ErrorMapper, Method } from "./transport/grpc/service.ts";
+import type { UpgradeListener } from "./transport/http1_handover.ts";
+import { startLagMeter } from "./server/lag_meter.ts";
+import { Listeners } from "./server/listeners.ts";
+import { Replication } from "./server/replication.ts";
+import { Upkeep } from "./server/upkeep.ts";
 import { WatchHub } from "./watch/hub.ts";
 
 /** There is no Raft; clients want a term all the same, and it must not go back. */
@@ -60,18 +74,8 @@ const RAFT_TERM = 2;
 const RECEIVE_OVERHEAD_BYTES = 512 << 10;
 /** How long calls may take to finish when the server stops. */
 const STOP_GRACE_MS = 2000;
-/** How often the database's size is looked at, and values are tidied up, if anything was written. */
-const HOUSEKEEPING_MS = 1000;
-/** Bytes of values that one round of tidying moves at most: about 2 ms. */
-const CLEAN_SLICE_BYTES = 2 << 20;
-/**
- * What a slice of compacted rows may take: the SQLite worker serves appends every 500 rows, so that a write waits
- * for half of it at most. Measured with 100,000 rows and one writer: 4 ms 22k rows/s, p99 4 ms; 12 ms 48k rows/s,
- * p99 8 ms.
- */
-const REAPER_SLICE_MS = 8;
-/** Batches that are kept once there are twice as many: they settle lost answers and nothing else. */
-const KEPT_BATCHES = 10_000;
+/** What `/readyz` says although deletes still find room in the reserve. */
+const DISK_FULL = "the disk of the database is full";
 
 /** A server that serves. */
 export interface RunningServer extends AsyncDisposable {
@@ -83,25 +87,16 @@ export interface RunningServer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** What a server may be given instead of the machine's own. */
-export interface ServerDeps {
-  readonly log?: Logger;
-  readonly clock?: Clock;
-}
-
 /**
- * Starts a server: opens the database, loads the state, and listens. Rejects, with everything closed
+ * Starts a server on a database that is being opened: loads the state, and listens. Rejects, with everything closed
  * again, if one of these fails.
  */
 export async function startServer(
   config: Config,
-  deps: ServerDeps = {},
+  opening: OpeningBackend,
+  deps: { readonly log: Logger; readonly clock: Clock },
 ): Promise<RunningServer> {
-  const server = new Server(
-    config,
-    deps.log ?? NO_LOG,
-    deps.clock ?? new SystemClock(),
-  );
+  const server = new Server(config, opening, deps.log, deps.clock);
   try {
     await server.start();
   } catch (error) {
@@ -119,11 +114,12 @@ class Server implements RunningServer {
   readonly #startedMs: number;
   /** What to do at the end, last first. */
   readonly #closers: (() => Promise<void> | void)[] = [];
-  readonly #listeners: Listener[] = [];
+  readonly #listeners: Listeners;
   #stopping: Promise<void> | undefined = undefined;
 
   constructor(
     readonly config: Config,
+    readonly opening: OpeningBackend,
     readonly log: Logger,
     readonly clock: Clock,
   ) {
@@ -131,16 +127,14 @@ class Server implements RunningServer {
     this.failed = failure.promise;
     this.#fail = failure.resolve;
     this.#startedMs = clock.monotonicMs();
+    this.#listeners = new Listeners(config, clock, log);
+    this.#closers.push(() => this.#listeners.close());
   }
 
   async start(): Promise<void> {
     const { config, log, clock } = this;
-    const backend = openBackend(config.endpoint, {
-      clock,
-      log,
-      synchronous: config.unsafeNoFsync ? "off" : "full",
-    });
-    const head = await backend.open();
+    const { backend } = this.opening;
+    await this.opening.head;
     this.#closers.push(() => backend.close());
 
     const registry = new Registry();
@@ -151,20 +145,26 @@ class Server implements RunningServer {
     const commits = new Relay();
     const store = new Store(backend, lessor, clock, {
       ...DEFAULT_STORE_OPTIONS,
+      databaseName: withoutPassword(config.endpoint),
+      servesStaleReads: config.serveStaleReads,
       valueCacheBytes: config.valueCacheBytes,
       eventWindowBytes: config.eventWindowBytes,
     }, commits);
     store.addTable(StateKind.Lease, lessor);
     store.addTable(StateKind.Alarm, alarms);
-    // Auth comes later; its state is kept for it.
-    store.addTable(StateKind.Auth, { apply: () => {} });
+    const auth = new AuthState();
+    store.addTable(StateKind.Auth, auth);
     store.onFatal = (error) => this.#fail(asError(error));
     lessor.attachStore(store);
-    await store.load(head);
+    await store.load();
+    await store.follow();
+    this.#closers.push(() => store.follower?.stop());
     if (!store.identity.isKnown) {
       await store.write((tx) => store.identity.choose(tx));
     }
-    const { clusterId, memberId } = store.identity;
+    const replication = await this.#joinReplicas(store, lessor);
+    const { clusterId } = store.identity;
+    const memberId = replication?.memberId ?? store.identity.memberId;
     this.#closers.push(() => store.queue.drained());
 
     const metrics = new EtcdMetrics(registry, {
@@ -176,6 +176,9 @@ class Server implements RunningServer {
     });
     commits.observers.push(metrics);
     registerProcessMetrics(registry);
+    if (backend instanceof RemoteBackend) {
+      registerDatabaseMetrics(registry, () => backend.link);
+    }
 
     const quota = new SpaceQuota(
       backend,
@@ -183,44 +186,125 @@ class Server implements RunningServer {
       alarms,
       memberId,
       config.quotaBackendBytes,
+      replication && (() => replication.isOnDuty),
     );
     await quota.look();
-    const reaper = this.#startReaper(store, backend);
+    commits.observers.push(
+      new CommitLog(log, clock, {
+        slowMs: config.warningApplyDurationMs,
+        slowCommits: metrics.slowApplies,
+        isDiskFull: () => quota.isDiskFull,
+      }),
+    );
+    const noteFailure = (error: unknown) => {
+      if (!(error instanceof BackendError)) return;
+      if (error.kind === "noSpace") quota.diskFull();
+      // It takes no more calls, ever.
+      if (error.kind === "closed") this.#fail(error);
+    };
+    commits.observers.push({
+      committed: () => {},
+      failed: noteFailure,
+      readFailed: noteFailure,
+    });
+    const upkeep = new Upkeep({
+      config,
+      store,
+      quota,
+      replication,
+      clock,
+      log,
+    });
     const header = new HeaderSource(clusterId, memberId, RAFT_TERM);
+    const maxReceiveBytes = config.maxRequestBytes + RECEIVE_OVERHEAD_BYTES;
     const hub = new WatchHub(store.events, header, clock, log, {
       progressIntervalMs: config.watchProgressNotifyIntervalMs,
-      fragmentBytes: config.maxRequestBytes + RECEIVE_OVERHEAD_BYTES,
+      fragmentBytes: maxReceiveBytes,
     });
     store.addListener(hub);
-    store.addListener({ committed: () => {}, compacted: () => reaper.wake() });
     store.addListener(
       new ActivityMetrics(metrics, registry, {
         leases: lessor,
         watches: hub,
-        reaper,
+        reaper: upkeep.reaper,
       }),
     );
-    await lessor.start();
+    if (replication === undefined) await lessor.start();
+    else replication.begin();
     this.#closers.push(() => lessor.stop());
-    reaper.wake();
-    this.#startCompactor(store);
-    this.#startHousekeeping(store, quota, backend);
+    this.#closers.push(() => upkeep.stop());
+    await upkeep.start(registry);
 
+    const tokens = await openTokens({
+      authToken: config.authToken,
+      ttlSeconds: config.authTokenTtlSeconds,
+      clock,
+      seq: () => store.seq,
+      shared: replication && {
+        secret: store.identity.secret,
+        credentialOf: (user) => auth.user(user)?.password,
+        authRevision: () => auth.revision,
+      },
+    });
+    this.#closers.push(() => tokens.close());
+    auth.addListener({
+      credentialsChanged: (user) => tokens.forgetUser(user),
+      disabled: () => tokens.forgetAll(),
+    });
+    const passwords = new BcryptPasswords(clock, { cost: config.bcryptCost });
+    this.#closers.push(() => passwords.close());
+    const access = new Access(auth, tokens, {
+      keysOfLease: (id) => lessor.keysOf(id),
+    });
     const mapError = errorMapper(log);
     const health = new HealthHandlers();
-    const methods: Method[] = [
-      ...new KvHandlers(store, quota, reaper, header, metrics, config)
-        .methods(),
-      watchMethod(hub, { refusal: () => undefined }),
-      ...new LeaseHandlers(lessor, store, quota, header, mapError).methods(),
-      ...new ClusterHandlers({
-        id: memberId,
-        name: config.name,
-        peerUrls: config.initialAdvertisePeerUrls,
-        clientUrls: config.advertiseClientUrls,
-      }, header).methods(),
+    const kv = new KvHandlers(
+      store,
+      access,
+      quota,
+      upkeep.reaper,
+      header,
+      metrics,
+      config,
+    );
+    const forwarding = replication?.openForwarding({
+      access,
+      header,
+      mapError,
+      maxMessageBytes: maxReceiveBytes,
+    });
+    const leases = new LeaseHandlers(
+      lessor,
+      access,
+      store,
+      quota,
+      header,
+      mapError,
+      forwarding?.renewals,
+    );
+    const changes = new KeyChanges();
+    store.addListener(changes);
+    const recipes = new Recipes(kv, leases, changes, store);
+    const ownMethods: Method[] = [
+      ...kv.methods(),
+      watchMethod(hub, access),
+      ...leases.methods(),
+      ...new LockHandlers(recipes).methods(),
+      ...new ElectionHandlers(recipes, header).methods(),
+      ...new ClusterHandlers(
+        {
+          id: memberId,
+          name: config.name,
+          peerUrls: config.initialAdvertisePeerUrls,
+          clientUrls: config.advertiseClientUrls,
+        },
+        access,
+        header,
+        replication && (() => replication.members),
+      ).methods(),
       ...new MaintenanceHandlers(
         store,
+        access,
         backend,
         alarms,
         quota,
@@ -228,16 +312,36 @@ class Server implements RunningServer {
         {
           version: ETCD_VERSION,
           storageVersion: STORAGE_VERSION,
+          clusterVersion: CLUSTER_VERSION.split(".").slice(0, 2).join("."),
           memberId,
+          leaderId: () => replication?.leaderId ?? memberId,
           raftTerm: RAFT_TERM,
         },
         clock,
         metrics,
       ).methods(),
+      ...new AuthHandlers(
+        auth,
+        access,
+        passwords,
+        tokens,
+        store,
+        header,
+        log,
+      ).methods(),
+    ].map((method) => linearizable(method, store));
+    const etcdMethods = forwarding?.wrap(ownMethods) ?? ownMethods;
+    const admission = new Admission(access, metrics);
+    const auditor = await this.#openAuditor(access, mapError);
+    const methods: Method[] = [
+      ...etcdMethods
+        .map((method) => auditor?.watch(method) ?? method)
+        .map((method) => admission.guard(method)),
       ...health.methods(),
     ];
     const services = new Set(methods.map((m) => m.path.split("/")[1]!));
     methods.push(...reflectionMethods([...services].sort()));
+    if (forwarding !== undefined) methods.push(forwarding.serve(ownMethods));
     const observer = new GrpcCallObserver(registry, metrics, methods, {
       log,
       clock,
@@ -245,10 +349,18 @@ class Server implements RunningServer {
       extensive: config.metrics === "extensive",
     });
     const grpc = new GrpcServer(methods, clock, {
-      maxReceiveBytes: config.maxRequestBytes + RECEIVE_OVERHEAD_BYTES,
+      maxReceiveBytes,
       mapError,
       observer,
     });
+    const gateway = config.enableGrpcGateway
+      ? new Gateway(methods, clock, {
+        maxReceiveBytes,
+        budget: grpc.budget,
+        mapError,
+        observer,
+      })
+      : undefined;
 
     const state = this.#serverState({
       store,
@@ -257,6 +369,7 @@ class Server implements RunningServer {
       quota,
       hub,
       lessor,
+      replication,
     });
     metrics.observe({
       get hasLeader() {
@@ -296,10 +409,36 @@ class Server implements RunningServer {
       get pendingEvents() {
         return hub.stats.pendingRevisions;
       },
-      authRevision: 1,
+      get authRevision() {
+        return auth.revision;
+      },
       alarms: () => state.alarms(),
     });
 
+    const stopLagMeter = startLagMeter(registry, {
+      get queuedWrites() {
+        return store.queue.length;
+      },
+      get queuedBytes() {
+        return store.queue.bytes;
+      },
+      get receivingBytes() {
+        return grpc.budget.usedBytes;
+      },
+      get maxReceivingBytes() {
+        return grpc.budget.maxBytes;
+      },
+      get connections() {
+        return state.summary().connections;
+      },
+      get activeCalls() {
+        return grpc.activeCalls;
+      },
+      get isFailing() {
+        return store.failure !== undefined;
+      },
+    }, this);
+    this.#closers.push(stopLagMeter);
     const routes = {
       registry,
       recorder: metrics,
@@ -313,31 +452,44 @@ class Server implements RunningServer {
       },
       steleVersion: STELE_VERSION,
     };
-    this.#closers.push(() => {
+    this.#closers.push(async () => {
       health.setServing(false);
       grpc.beginDrain();
+      await replication?.closeForwarding();
       hub.close();
+      changes.close();
       grpc.stopStreams();
+      gateway?.stop();
     });
     const { listenClientHttpUrls } = config;
-    const client = httpHandler(clientRoutes(state, routes), { log });
-    const limits = this.#http2Limits();
-    const http2: ListenerParts["http2"] = (sink, peer) =>
-      new Connection(sink, grpc, clock, limits, peer);
+    const listeners = this.#listeners;
+    const control = new AccessControl({
+      cors: config.cors,
+      hostWhitelist: config.hostWhitelist,
+      log,
+    });
+    const client = control.guard(
+      httpHandler(clientRoutes(state, routes), { log, gateway }),
+    );
+    const upgrades = gateway && guardUpgrades(gateway, control);
+    warnOfClientTls(config, log);
     this.clientUrls.push(
-      ...await this.#listen(config.listenClientUrls, {
-        http2,
-        http1: listenClientHttpUrls.length === 0 ? client : undefined,
+      ...await listeners.open(config.listenClientUrls, {
+        grpc,
+        http: listenClientHttpUrls.length === 0 ? client : undefined,
+        upgrades,
       }),
     );
-    await this.#listen(listenClientHttpUrls, {
-      http2: undefined,
-      http1: client,
+    await listeners.open(listenClientHttpUrls, {
+      grpc: undefined,
+      http: client,
+      upgrades,
     });
-    await this.#listen(config.listenMetricsUrls, {
-      http2: undefined,
-      http1: httpHandler(metricsRoutes(state, routes), { log }),
+    await listeners.open(config.listenMetricsUrls, {
+      grpc: undefined,
+      http: httpHandler(metricsRoutes(state, routes), { log }),
     });
+    replication?.startForwarding();
   }
 
   stop(): Promise<void> {
@@ -349,7 +501,7 @@ class Server implements RunningServer {
   }
 
   async #close(): Promise<void> {
-    const listening = this.#listeners.map((l) => l.shutdown(STOP_GRACE_MS));
+    const listening = this.#listeners.shutdown(STOP_GRACE_MS);
     // The last closer ends the streams: connections cannot drain before that.
     const closers = this.#closers.reverse();
     const errors: unknown[] = [];
@@ -357,7 +509,7 @@ class Server implements RunningServer {
     for (const close of closers) {
       try {
         await close();
-        if (isFirst) await Promise.all(listening);
+        if (isFirst) await listening;
       } catch (error) {
         errors.push(error);
       }
@@ -366,116 +518,29 @@ class Server implements RunningServer {
     if (errors.length > 0) this.log.warn("stopped with errors", { errors });
   }
 
-  async #listen(
-    urls: readonly string[],
-    parts: {
-      http2: ListenerParts["http2"];
-      http1: RequestListener | undefined;
-    },
-  ): Promise<string[]> {
-    const { log, clock } = this;
-    const listening: string[] = [];
-    for (const url of urls) {
-      const http1 = parts.http1 === undefined
-        ? undefined
-        : await openHttp1Handover(parts.http1, HTTP_SERVER_OPTIONS);
-      for (const address of addressesOf(url)) {
-        const listener = new Listener(address, {
-          http2: parts.http2,
-          http1,
-          clock,
-          log,
-        });
-        await listener.listen();
-        this.#listeners.push(listener);
-        listening.push(listener.url);
-      }
-      if (http1 !== undefined) this.#closers.unshift(() => http1.close());
-    }
-    return listening;
+  async #openAuditor(
+    access: Access,
+    mapError: ErrorMapper,
+  ): Promise<Auditor | undefined> {
+    const { config, clock, log } = this;
+    if (config.auditLog === "") return undefined;
+    const auditLog = await openAuditLog(config.auditLog, clock, log);
+    this.#closers.push(() => auditLog.close());
+    return new Auditor(auditLog, access, mapError);
   }
 
-  #http2Limits(): Http2Limits {
-    const { config } = this;
-    return {
-      ...DEFAULT_HTTP2_LIMITS,
-      maxConcurrentStreams: config.maxConcurrentStreams,
-      pingIntervalMs: config.grpcKeepaliveIntervalMs,
-      pingTimeoutMs: config.grpcKeepaliveTimeoutMs,
-      minPingIntervalMs: config.grpcKeepaliveMinTimeMs,
-    };
-  }
-
-  #startReaper(store: Store, backend: Backend): RowReaper {
-    const { config } = this;
-    const reaper = new RowReaper(
-      {
-        next: (max) => store.nextGarbage(max),
-        remove: (rows) => backend.remove(rows),
-        busy: () => store.queue.length > 0,
-      },
-      this.clock,
-      this.log,
-      {
-        maxSliceRows: config.compactionBatchLimit,
-        targetSliceMs: REAPER_SLICE_MS,
-        pauseMs: config.compactionSleepIntervalMs,
-      },
-    );
-    this.#closers.push(() => reaper.stop());
-    return reaper;
-  }
-
-  #startCompactor(store: Store): void {
-    const { autoCompaction } = this.config;
-    let compactor: Compactor;
-    switch (autoCompaction.mode) {
-      case "off":
-        return;
-      case "periodic":
-        compactor = new PeriodicCompactor(
-          store,
-          this.clock,
-          this.log,
-          autoCompaction,
-        );
-        break;
-      case "revision":
-        compactor = new RevisionCompactor(
-          store,
-          this.clock,
-          this.log,
-          autoCompaction,
-        );
-        break;
-    }
-    compactor.start();
-    this.#closers.push(() => compactor.stop());
-  }
-
-  /** Nothing is done, and nothing written, while nothing changes. */
-  #startHousekeeping(store: Store, quota: SpaceQuota, backend: Backend): void {
-    let seenSeq = store.seq;
-    let trimmedSeq = 0;
-    let isRunning = false;
-    const timer = this.clock.every(HOUSEKEEPING_MS, async () => {
-      if (isRunning || store.seq === seenSeq) return;
-      isRunning = true;
-      seenSeq = store.seq;
-      try {
-        store.cleanValues(CLEAN_SLICE_BYTES);
-        await quota.look();
-        if (store.seq - trimmedSeq > 2 * KEPT_BATCHES) {
-          trimmedSeq = store.seq - KEPT_BATCHES;
-          await backend.trimBatches(trimmedSeq);
-        }
-      } catch (error) {
-        this.log.warn("housekeeping failed", { error });
-      } finally {
-        isRunning = false;
-      }
-    });
-    this.#closers.push(() => timer.cancel());
+  /** Undefined: the database is this server's alone. */
+  async #joinReplicas(
+    store: Store,
+    lessor: Lessor,
+  ): Promise<Replication | undefined> {
+    const table = store.backend.replicas;
+    if (store.follower === undefined || table === undefined) return undefined;
+    const { config, clock, log } = this;
+    const parts = { config, table, store, lessor, clock, log };
+    const replication = await Replication.join(parts);
+    this.#closers.push(() => replication.stop());
+    return replication;
   }
 
   #serverState(parts: {
@@ -485,13 +550,19 @@ class Server implements RunningServer {
     quota: SpaceQuota;
     hub: WatchHub;
     lessor: Lessor;
+    replication: Replication | undefined;
   }): ServerState {
-    const { store, backend, alarms, quota, hub, lessor } = parts;
+    const { store, backend, alarms, quota, hub, lessor, replication } = parts;
     const { config, clock } = this;
-    const health = () =>
-      Promise.resolve(
-        store.failure === undefined ? undefined : String(store.failure),
-      );
+    const health = async () => {
+      try {
+        await store.barrier();
+      } catch (error) {
+        return String(store.failure ?? error);
+      }
+      if (store.failure !== undefined) return String(store.failure);
+      return quota.isDiskFull ? DISK_FULL : undefined;
+    };
     return {
       serializableRead: () => Promise.resolve(undefined),
       linearizableRead: health,
@@ -499,10 +570,13 @@ class Server implements RunningServer {
         alarms.list().map((alarm) =>
           alarm.type === AlarmType.NoSpace ? "NOSPACE" : "CORRUPT"
         ),
-      hasLeader: true,
+      get hasLeader() {
+        return replication === undefined || replication.leaderId !== 0n;
+      },
       summary: (): ServerSummary => ({
         name: config.name,
-        memberId: store.identity.memberId.toString(16),
+        memberId: (replication?.memberId ?? store.identity.memberId)
+          .toString(16),
         clusterId: store.identity.clusterId.toString(16),
         engine: `${backend.name} (${withoutPassword(config.endpoint)})`,
         clientUrls: this.clientUrls,
@@ -512,7 +586,7 @@ class Server implements RunningServer {
         leases: lessor.size,
         watchers: hub.stats.watchers,
         watchStreams: hub.stats.streams,
-        connections: this.#listeners.reduce((n, l) => n + l.connections, 0),
+        connections: this.#listeners.connections,
         dbSizeBytes: quota.size.totalBytes,
         dbSizeInUseBytes: quota.size.inUseBytes,
         quotaBytes: config.quotaBackendBytes,
@@ -523,8 +597,8 @@ class Server implements RunningServer {
 }
 
 /** Passes on what the store tells of commits; who listens is known only after it has loaded. */
-class Relay {
-  readonly observers: EtcdMetrics[] = [];
+class Relay implements CommitObserver {
+  readonly observers: CommitObserver[] = [];
 
   committed(durationMs: number, rows: number, bytes: number): void {
     for (const observer of this.observers) {
@@ -535,23 +609,22 @@ class Relay {
   failed(error: unknown): void {
     for (const observer of this.observers) observer.failed(error);
   }
+
+  readFailed(error: BackendError): void {
+    for (const observer of this.observers) observer.readFailed(error);
+  }
 }
 
-/** Where a listen URL binds; `localhost` is both loopback addresses where there are two. */
-function addressesOf(url: string): ListenAddress[] {
-  const target = parseUrl(url);
-  if (target.isSecure) {
-    throw new Error(`Cannot listen on ${url}: TLS is not there yet`);
-  }
-  if (target.kind === "unix") return [{ kind: "unix", path: target.path }];
-  const host = target.host === "localhost" || target.host === ""
-    ? "127.0.0.1"
-    : target.host;
-  return [{
-    kind: "tcp",
-    host: target.host === "" ? "0.0.0.0" : host,
-    port: target.port,
-  }];
+/** The gateway's WebSockets, for those who may ask. */
+function guardUpgrades(
+  gateway: Gateway,
+  control: AccessControl,
+): UpgradeListener {
+  return {
+    accepts: (request) =>
+      gateway.accepts(request) && control.allowsHost(request),
+    upgrade: (request, socket, head) => gateway.upgrade(request, socket, head),
+  };
 }
 
 function asError(error: unknown): Error {

@@ -1,4 +1,5 @@
-import type { StateChange } from "./state_change.ts";
+import type { ReplicaTable } from "./replica_table.ts";
+import type { StateChange, StateKind } from "./state_change.ts";
 
 /**
  * The unit of the log: what one append makes durable, whole or not at all.
@@ -26,6 +27,8 @@ export interface Head {
   readonly seq: number;
   /** etcd starts at 1; the first write makes 2. */
   readonly revision: number;
+  /** The id of the last batch, from databases that others write to: tells a log that was replaced by another one. */
+  readonly id?: Uint8Array;
 }
 
 /** `conflict`: somebody else's batch is at that seq already; apply it and evaluate again. */
@@ -49,6 +52,8 @@ export interface SizeInfo {
   readonly totalBytes: number;
   /** Of these, bytes that hold data (total less free pages). */
   readonly inUseBytes: number;
+  /** The disk had no room for a write, and has not had enough since. Default: false. */
+  readonly isDiskFull?: boolean;
 }
 
 /** A consistent copy of the whole store, being streamed. */
@@ -72,10 +77,12 @@ export interface Backend {
   readonly name: string;
   /** True if no other process can write to this database: memory is then the truth and reads need no `head`. */
   readonly isExclusive: boolean;
+  /** The servers that share this database; undefined if it is exclusive. */
+  readonly replicas?: ReplicaTable;
   /** Creates or migrates the schema, recovers, locks. Refuses a schema from the future. */
   open(): Promise<Head>;
-  /** Streams everything that is retained; to be called once, after `open`. */
-  load(sink: LoadSink): Promise<void>;
+  /** Streams everything that is retained, as of one moment; resolves with the end of the log then. Once, after `open`. */
+  load(sink: LoadSink): Promise<Head>;
   /** Durable when it resolves with `committed`. The arrays in `batch` are given away (may be detached). */
   append(batch: Batch): Promise<AppendOutcome>;
   head(): Promise<Head>;
@@ -91,8 +98,10 @@ export interface Backend {
   remove(rows: readonly RowId[]): Promise<void>;
   /** Forgets batches with a seq below this one; their rows stay. */
   trimBatches(belowSeq: number): Promise<void>;
-  /** Tells of batches that others committed; an exclusive backend never calls it. Returns a function that stops it. */
-  watchCommits(onCommit: () => void): () => void;
+  /** Tells of batches that others committed, by the last seq; an exclusive backend never calls it. Returns a function that stops it. */
+  watchCommits(onCommit: (seq: number) => void): () => void;
+  /** All state of a kind of which there is little, as it is now. Only where others write, too. */
+  stateOf?(kind: StateKind): Promise<StateChange[]>;
   snapshot(): Promise<Snapshot>;
   size(): Promise<SizeInfo>;
   /** Gives free space back to the filesystem, online, in small steps. */
@@ -118,12 +127,15 @@ export type BackendErrorKind =
 export class BackendError extends Error {
   override name = "BackendError";
   readonly kind: BackendErrorKind;
+  /** What an operator can do about it, in one sentence; empty if that is not known. Default: empty. */
+  readonly cure: string;
 
   constructor(
     message: string,
-    options: ErrorOptions & { kind?: BackendErrorKind } = {},
+    options: ErrorOptions & { kind?: BackendErrorKind; cure?: string } = {},
   ) {
     super(message, options);
     this.kind = options.kind ?? "failed";
+    this.cure = options.cure ?? "";
   }
 }

@@ -39,13 +39,14 @@ export class MemoryBackend implements Backend {
 
   // Async functions, so that what is thrown in them becomes a rejection as with every other driver.
   // deno-lint-ignore require-await
-  async load(sink: LoadSink): Promise<void> {
+  async load(sink: LoadSink): Promise<Head> {
     this.#check();
     for (const change of this.#state.values()) sink.state(change);
     const rows = this.#rows.filter((row) => row.block !== undefined);
     for (let at = 0; at < rows.length; at += LOAD_BLOCK_ROWS) {
       sink.rows(join(rows.slice(at, at + LOAD_BLOCK_ROWS)));
     }
+    return this.#head;
   }
 
   // deno-lint-ignore require-await
@@ -150,7 +151,7 @@ export class MemoryBackend implements Backend {
   }
 
   /** Nobody else can commit: `onCommit` is never called. */
-  watchCommits(_onCommit: () => void): () => void {
+  watchCommits(_onCommit: (seq: number) => void): () => void {
     return () => {};
   }
 

@@ -4,6 +4,16 @@ import {
   type BackendLog,
   SqliteBackend,
 } from "./driver/sqlite/sqlite_backend.ts";
+import { MYSQL_ENGINE } from "./driver/mysql/mysql_engine.ts";
+import { POSTGRES_ENGINE } from "./driver/postgres/postgres_engine.ts";
+import { UrlCredentials } from "./driver/remote/credential_source.ts";
+import {
+  DatabaseUrlError,
+  engineOf,
+  parseDatabaseUrl,
+} from "./driver/remote/database_url.ts";
+import type { DatastoreSettings } from "./driver/remote/datastore_settings.ts";
+import { RemoteBackend } from "./driver/remote/remote_backend.ts";
 import { MemoryBackend } from "./memory.ts";
 
 export interface BackendOptions {
@@ -11,6 +21,8 @@ export interface BackendOptions {
   readonly log?: BackendLog;
   /** See `SqliteOptions`. */
   readonly synchronous?: "full" | "off";
+  /** For database servers. Default: `DEFAULT_DATASTORE_SETTINGS`. */
+  readonly datastore?: DatastoreSettings;
 }
 
 /**
@@ -18,6 +30,7 @@ export interface BackendOptions {
  *
  *   sqlite://PATH   the data directory, relative (`sqlite://data`) or absolute (`sqlite:///var/lib/stele`)
  *   memory://       nothing is kept
+ *   postgres://USER:PASSWORD@HOST:PORT/DATABASE   or postgresql:, yugabytedb:, mysql:, mariadb:; see `parseDatabaseUrl`
  */
 export function openBackend(url: string, options: BackendOptions): Backend {
   const match = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/s.exec(url);
@@ -37,10 +50,34 @@ export function openBackend(url: string, options: BackendOptions): Backend {
       if (rest !== "") throw cannotOpen(url, "memory:// takes no path");
       return new MemoryBackend();
     default:
-      throw cannotOpen(
-        url,
-        "its scheme is not one of sqlite://PATH, memory://",
-      );
+      return openRemote(url, scheme ?? "", options);
+  }
+}
+
+function openRemote(
+  url: string,
+  scheme: string,
+  options: BackendOptions,
+): Backend {
+  const engine = engineOf(scheme);
+  if (engine === undefined) {
+    throw cannotOpen(
+      url,
+      "its scheme is not one of sqlite://PATH, memory://, postgres://, yugabytedb://, mysql://, mariadb://",
+    );
+  }
+  try {
+    const parsed = parseDatabaseUrl(url, options.datastore);
+    return new RemoteBackend(
+      engine === "mysql" ? MYSQL_ENGINE : POSTGRES_ENGINE,
+      parsed.address,
+      new UrlCredentials(parsed),
+      options.clock,
+      options.log,
+    );
+  } catch (error) {
+    if (!(error instanceof DatabaseUrlError)) throw error;
+    throw cannotOpen(url, error.message);
   }
 }
 
@@ -52,5 +89,5 @@ function cannotOpen(url: string, state: string): BackendError {
 
 /** Without the password that a database URL may hold. */
 function redact(url: string): string {
-  return url.replace(/:\/\/[^/@]*@/, "://…@");
+  return url.replace(/:\/\/.*@/s, "://…@");
 }

@@ -19,6 +19,11 @@ export class RowBlockWriter {
     return this.#at;
   }
 
+  /** What was written from `start` on; valid until more is. */
+  from(start: number): Uint8Array {
+    return this.#bytes.subarray(start, this.#at);
+  }
+
   /** Adds a row whose key and value are ranges of `source`. */
   add(
     columns: RecordColumns,

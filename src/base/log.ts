@@ -219,7 +219,9 @@ export function errorText(error: unknown): string {
   const parts: string[] = [];
   let at: unknown = error;
   for (let i = 0; at !== undefined && i <= MAX_CAUSES; i++) {
-    parts.push(at instanceof Error ? at.message || at.name : plainText(at));
+    const text = at instanceof Error ? at.message || at.name : plainText(at);
+    // What wraps an error often says what it said.
+    if (parts.at(-1)?.includes(text) !== true) parts.push(text);
     at = at instanceof Error ? at.cause : undefined;
   }
   return parts.join(": ");

@@ -87,7 +87,7 @@ export class Family<M extends Counter | Gauge | Histogram> {
       if (this.#children.size >= this.#maxChildren) {
         return this.#surplus ??= this.#make();
       }
-      child = { labels: labelText(this.labels, values), metric: this.#make() };
+      child = new Child(this.labels, values, this.#make());
       this.#children.set(key, child);
     }
     return child.metric;
@@ -103,10 +103,23 @@ export class Family<M extends Counter | Gauge | Histogram> {
   }
 }
 
-/** A child and its label pairs as text, `a="b",c="d"`. */
-interface Child<M> {
-  readonly labels: string;
+/** A child and its labels. There are a thousand from the start: their texts are made when somebody reads them. */
+class Child<M> {
   readonly metric: M;
+  readonly #names: readonly string[];
+  readonly #values: readonly string[];
+  #labels: string | undefined;
+
+  constructor(names: readonly string[], values: readonly string[], metric: M) {
+    this.#names = names;
+    this.#values = values;
+    this.metric = metric;
+  }
+
+  /** The label pairs as text, `a="b",c="d"`. */
+  get labels(): string {
+    return this.#labels ??= labelText(this.#names, this.#values);
+  }
 }
 
 type Type = "counter" | "gauge" | "histogram";

@@ -5,15 +5,14 @@ const INDENT = "  ";
 const HELP_COLUMN = 36;
 const LINE_WIDTH = 100;
 
-/** What `help` and `--help` print: the commands, then every flag with its default, by group. */
+/** What `serve --help` prints: every flag with its default, by group. */
 export function helpText(): string {
   const groups: readonly FlagGroup[] = FLAG_GROUPS;
   return [
     "Usage:",
     "",
     "  stele [serve] [flags]   Start the server",
-    "  stele version           Show the versions",
-    "  stele help              Show this text",
+    "  stele help              The other commands",
     "",
     "Each flag can be given as --name=value or --name value, or by an environment",
     "variable: ETCD_DATA_DIR for --data-dir, STELE_ENDPOINT for Stele's own --endpoint",

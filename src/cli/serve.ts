@@ -1,9 +1,11 @@
+import { BackendError } from "../backend/backend.ts";
 import { type Clock, SystemClock } from "../base/clock.ts";
 import { errorText, type Logger, StderrLogger } from "../base/log.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { parseConfig, type ParsedConfig } from "../config/parse.ts";
 import { LogSinks } from "./log_sinks.ts";
+import { dispensable } from "./permissions.ts";
 import { ExitStatus, type Process, type StopSignal } from "./process.ts";
 
 /** A server as this command sees it. */
@@ -93,6 +95,7 @@ async function run(
   });
   try {
     const server = await startServer(config, deps);
+    process.drop(dispensable(config, Deno.version.deno));
     log.info("ready to serve client requests", {
       addresses: server.clientUrls,
     });
@@ -108,7 +111,9 @@ async function run(
     return ending.kind === "failure" ? ExitStatus.Failed : ExitStatus.Ok;
   } catch (error) {
     log.debug("start or stop failed", { error });
-    process.stderr(`stele: ${errorText(error)}\n`);
+    const cure = error instanceof BackendError ? error.cure : "";
+    const advice = cure === "" ? "" : `; ${cure}`;
+    process.stderr(`stele: ${errorText(error)}${advice}\n`);
     return ExitStatus.Failed;
   } finally {
     ignoreSignals();

@@ -11,6 +11,10 @@ export interface Garbage {
   remove(rows: readonly RowId[]): Promise<void>;
   /** Whether a write waits for the database. */
   busy(): boolean;
+  /** Whether rows have to stay for now. Default: they have not. */
+  isHeldBack?(): boolean;
+  /** There was nothing left. */
+  emptied?(): void;
 }
 
 export interface RowReaperOptions {
@@ -39,6 +43,9 @@ const GROWTH = 1.25;
 
 /** The longest pause, after slices that stay slow however small they are. */
 const MAX_PAUSE_MS = 1_000;
+
+/** While rows have to stay: when to look again. */
+const HELD_BACK_MS = 200;
 
 /** While a write waits: when to look again, and how long to give way to writes at most. */
 const YIELD_MS = 2;
@@ -153,6 +160,7 @@ export class RowReaper {
   }
 
   #step(yieldedMs: number): void {
+    if (this.garbage.isHeldBack?.()) return this.#schedule(HELD_BACK_MS);
     const now = this.clock.monotonicMs();
     const isPatient = now - this.#passBeganMs < PATIENCE_MS;
     if (isPatient && yieldedMs < MAX_YIELD_MS && this.garbage.busy()) {
@@ -222,6 +230,7 @@ export class RowReaper {
     const pass = this.#pass;
     if (pass === undefined) return;
     this.#pass = undefined;
+    this.garbage.emptied?.();
     this.#lastPassMs = this.clock.monotonicMs() - this.#passBeganMs;
     if (this.#passRows > 0) {
       const tookMs = Math.round(this.#lastPassMs);

@@ -1,5 +1,5 @@
+import { parseDurationMs } from "../base/duration.ts";
 import { ConfigError } from "./config_error.ts";
-import { parseDurationMs } from "./duration.ts";
 
 /** What history is removed without being asked. */
 export type AutoCompaction =

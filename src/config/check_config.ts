@@ -1,6 +1,13 @@
+import { faultOfSettings } from "../backend/driver/remote/datastore_settings.ts";
+import {
+  chooseSuites,
+  NEGOTIABLE_SUITES,
+} from "../transport/tls/cipher_suites.ts";
+import { tlsObstacle } from "../transport/tls/runtime.ts";
 import type { Config } from "./config.ts";
 import { ConfigError } from "./config_error.ts";
 import { parseEndpoint } from "./endpoint.ts";
+import { usesTls } from "./listen_urls.ts";
 import { checkAdvertisedUrl, checkBindUrl, parseUrl } from "./urls.ts";
 
 /** As etcd: an election that takes longer is a mistake. */
@@ -12,14 +19,16 @@ const MAX_BCRYPT_COST = 31;
 
 /** Throws `ConfigError` for the first value that cannot be, alone or together with another. */
 export function checkConfig(config: Config): void {
-  parseEndpoint(config.endpoint);
+  const fault = faultOfSettings(config.datastore);
+  need(fault === undefined, `Cannot use ${fault}`);
+  parseEndpoint(config.endpoint, config.datastore);
   checkUrls(config);
   checkTimes(config);
   checkLimits(config);
+  checkSnapshots(config);
   checkTls(config);
   checkAuth(config);
   checkLogOutputs(config.logOutputs);
-  refuseUnsupported(config);
 }
 
 function checkUrls(config: Config): void {
@@ -89,12 +98,19 @@ function checkLimits(config: Config): void {
   needPositive("compaction-batch-limit", config.compactionBatchLimit);
 }
 
-function checkTls({ tls }: Config): void {
-  const { certFile, keyFile, minVersion, maxVersion, cipherSuites } = tls;
+function checkSnapshots(config: Config): void {
+  needNotNegative("snapshot-interval", config.snapshotIntervalMs);
+  needPositive("snapshot-retention", config.snapshotRetention);
   need(
-    (certFile === "") === (keyFile === ""),
-    "Cannot serve TLS: cert-file and key-file belong together",
+    config.snapshotIntervalMs === 0 || config.endpoint.startsWith("sqlite:"),
+    `Cannot use snapshot-interval: snapshots are made of sqlite databases only`,
   );
+}
+
+function checkTls(config: Config): void {
+  const { tls } = config;
+  checkTlsFiles(config);
+  const { minVersion, maxVersion, cipherSuites } = tls;
   need(
     ["", "TLS1.2", "TLS1.3"].includes(minVersion),
     `Cannot use tls-min-version "${minVersion}": it must be TLS1.2 or TLS1.3`,
@@ -110,6 +126,64 @@ function checkTls({ tls }: Config): void {
   need(
     minVersion !== "TLS1.3" || cipherSuites.length === 0,
     "Cannot use cipher-suites: TLS1.3 alone leaves no choice of them",
+  );
+  const { unknown, accepted } = chooseSuites(cipherSuites);
+  const known = NEGOTIABLE_SUITES.join(", ");
+  need(
+    unknown.length === 0,
+    `Cannot use cipher-suites: unexpected TLS cipher suite "${
+      unknown[0]
+    }"; known are ${known}`,
+  );
+  need(
+    maxVersion !== "TLS1.2" || cipherSuites.length === 0 || accepted.size > 0,
+    `Cannot use cipher-suites: with TLS1.2 alone one of these is needed: ${known}`,
+  );
+}
+
+function checkTlsFiles(config: Config): void {
+  const { tls } = config;
+  const { certFile, keyFile, trustedCaFile, autoTls } = tls;
+  need(
+    (certFile === "") === (keyFile === ""),
+    "Cannot serve TLS: KeyFile and CertFile must both be present" +
+      `[key: ${keyFile}, cert: ${certFile}]`,
+  );
+  need(
+    !autoTls || tls.selfSignedCertValidityYears > 0,
+    "Cannot use self-signed-cert-validity 0: it must be positive",
+  );
+  const whoNeedsCa = [
+    tls.clientCertAuth ? "client-cert-auth" : "",
+    tls.clientCrlFile === "" ? "" : "client-crl-file",
+    tls.clientCertAllowedHostnames.length === 0
+      ? ""
+      : "client-cert-allowed-hostname",
+  ].find((name) => name !== "");
+  need(
+    whoNeedsCa === undefined || trustedCaFile !== "",
+    `Cannot use ${whoNeedsCa}: trusted-ca-file must name the authorities that client certificates come from`,
+  );
+  const hasCertificate = certFile !== "" || autoTls;
+  for (
+    const url of [...config.listenClientUrls, ...config.listenClientHttpUrls]
+  ) {
+    need(
+      hasCertificate || !parseUrl(url).isSecure,
+      `Cannot serve TLS: TLS key/cert (--cert-file, --key-file) must be provided for client url ${url} with HTTPS scheme`,
+    );
+  }
+  for (const url of config.listenMetricsUrls) {
+    need(
+      hasCertificate || !parseUrl(url).isSecure,
+      "Cannot serve TLS: client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url",
+    );
+  }
+  const obstacle = tlsObstacle(Deno.version.deno);
+  const isWanted = tls.clientCertAuth || usesTls(config);
+  need(
+    !isWanted || obstacle === undefined,
+    `Cannot serve TLS: ${obstacle}`,
   );
 }
 
@@ -135,44 +209,6 @@ function checkLogOutputs(outputs: readonly string[]): void {
     'Cannot log to "default" and elsewhere: name stderr or stdout instead',
   );
   need(!outputs.includes(""), "Cannot log: log-outputs has an empty name");
-}
-
-/**
- * Whoever asks for encryption or authentication must not get a server without it: until this version has
- * them, asking for them is refused.
- */
-function refuseUnsupported({ tls, authToken, ...config }: Config): void {
-  const asked: readonly (readonly [string, boolean])[] = [
-    ["cert-file", tls.certFile !== ""],
-    ["key-file", tls.keyFile !== ""],
-    ["trusted-ca-file", tls.trustedCaFile !== ""],
-    ["client-cert-auth", tls.clientCertAuth],
-    ["client-crl-file", tls.clientCrlFile !== ""],
-    [
-      "client-cert-allowed-hostname",
-      tls.clientCertAllowedHostnames.length > 0,
-    ],
-    ["auto-tls", tls.autoTls],
-    ["auth-token", /^jwt/.test(authToken)],
-  ];
-  const used = asked.filter(([, isUsed]) => isUsed).map(([name]) => name);
-  need(
-    used.length === 0,
-    `Cannot use ${
-      used.join(", ")
-    }: this version has no TLS and no tokens but simple ones`,
-  );
-  const urls = [
-    ...config.listenClientUrls,
-    ...config.listenClientHttpUrls,
-    ...config.listenMetricsUrls,
-  ];
-  for (const url of urls) {
-    need(
-      !parseUrl(url).isSecure,
-      `Cannot listen on "${url}": this version has no TLS`,
-    );
-  }
 }
 
 function needPositive(name: string, value: number): void {

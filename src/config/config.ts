@@ -1,3 +1,4 @@
+import type { DatastoreSettings } from "../backend/driver/remote/datastore_settings.ts";
 import type { LogFormat, LogLevel } from "../base/log.ts";
 import type { AutoCompaction } from "./auto_compaction.ts";
 import { fromFlags } from "./from_flags.ts";
@@ -23,13 +24,22 @@ export interface TlsConfig {
 export interface Config {
   readonly name: string;
   readonly dataDir: string;
-  /** `sqlite://DIRECTORY` or `memory://`; see `parseEndpoint`. */
+  /** `sqlite://DIRECTORY`, `memory://` or a database server's URL; see `parseEndpoint`. May hold a password. */
   readonly endpoint: string;
+  /** How a database server is reached. */
+  readonly datastore: DatastoreSettings;
+  /** Whether serializable reads are answered while the database does not answer. */
+  readonly serveStaleReads: boolean;
   readonly valueCacheBytes: number;
   readonly eventWindowBytes: number;
   /** Infinity: no quota. */
   readonly quotaBackendBytes: number;
   readonly unsafeNoFsync: boolean;
+  /** 0: the server makes no snapshots by itself. */
+  readonly snapshotIntervalMs: number;
+  /** How many of them are kept. */
+  readonly snapshotRetention: number;
+  readonly snapshotDir: string;
 
   /** See `parseUrl`. */
   readonly listenClientUrls: readonly string[];
@@ -71,6 +81,8 @@ export interface Config {
   readonly authToken: string;
   readonly authTokenTtlSeconds: number;
   readonly bcryptCost: number;
+  /** `stdout`, `stderr` or a file name; empty: none is kept. */
+  readonly auditLog: string;
 
   readonly enableGrpcGateway: boolean;
   readonly metrics: "basic" | "extensive";

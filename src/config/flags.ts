@@ -91,7 +91,8 @@ export const FLAG_GROUPS = [
       "endpoint",
       "string",
       "",
-      "Database: sqlite://DIRECTORY or memory:// (default: SQLite in the data directory)",
+      "Database: sqlite://DIRECTORY, memory://, or postgres://, yugabytedb://, mysql://, mariadb:// with " +
+        "USER@HOST:PORT/DATABASE (default: SQLite in the data directory)",
     ),
     flag("data-dir", "string", "", "Data directory (default: ${name}.etcd)"),
     own(
@@ -105,6 +106,24 @@ export const FLAG_GROUPS = [
       "bytes",
       "32MiB",
       "Memory for recent events that watchers who lag are served from",
+    ),
+    own(
+      "snapshot-interval",
+      "duration",
+      "0s",
+      "Time between snapshots that the server makes by itself; 0 makes none",
+    ),
+    own(
+      "snapshot-retention",
+      "uint",
+      "5",
+      "Snapshots to keep in snapshot-dir; the oldest go",
+    ),
+    own(
+      "snapshot-dir",
+      "string",
+      "",
+      "Directory of those snapshots (default: snapshots in the data directory)",
     ),
     flag(
       "quota-backend-bytes",
@@ -135,6 +154,69 @@ export const FLAG_GROUPS = [
       "duration",
       "10ms",
       "Pause between two of these steps",
+    ),
+  ]),
+  group("Database server (docs/databases.md)", [
+    own(
+      "table-prefix",
+      "string",
+      "stele_",
+      "What the names of tables begin with; clusters with different ones share a database",
+    ),
+    own(
+      "datastore-max-connections",
+      "uint",
+      "4",
+      "Connections to the database at most; one more listens for changes",
+    ),
+    own(
+      "datastore-connect-timeout",
+      "duration",
+      "5s",
+      "How long connecting to one host may take",
+    ),
+    own(
+      "datastore-statement-timeout",
+      "duration",
+      "10s",
+      "A statement that takes longer has failed, and its connection is given up",
+    ),
+    own(
+      "datastore-cafile",
+      "string",
+      "",
+      "Authorities that the database's certificate must come from; switches TLS on",
+    ),
+    own(
+      "datastore-certfile",
+      "string",
+      "",
+      "Certificate to show to the database",
+    ),
+    own("datastore-keyfile", "string", "", "Its private key"),
+    own(
+      "datastore-password",
+      "string",
+      "",
+      "Password; better in STELE_DATASTORE_PASSWORD, since arguments are no secret",
+    ),
+    own(
+      "datastore-password-file",
+      "string",
+      "",
+      "File with the password, read for each connection",
+    ),
+    own(
+      "datastore-password-command",
+      "string",
+      "",
+      "Shell command that writes the password, run for each connection",
+    ),
+    own(
+      "serve-stale-reads",
+      "bool",
+      "true",
+      "Answer serializable reads from memory while the database is away, as etcd does without its quorum",
     ),
   ]),
   group("Member", [
@@ -301,6 +383,12 @@ export const FLAG_GROUPS = [
     flag("auth-token", "string", "simple", "Kind of token and its options"),
     flag("auth-token-ttl", "uint", "300", "Seconds that a token lives"),
     flag("bcrypt-cost", "uint", "10", "Cost of hashing a password, 4 to 31"),
+    own(
+      "audit-log",
+      "string",
+      "",
+      "Where to write down who asked for what: a file, stdout or stderr",
+    ),
   ]),
   group("Monitoring", [
     flag(

@@ -1,8 +1,8 @@
+import { parseDurationMs } from "../base/duration.ts";
 import type { LogFormat, LogLevel } from "../base/log.ts";
 import { parseAutoCompaction } from "./auto_compaction.ts";
 import type { Config } from "./config.ts";
 import { ConfigError } from "./config_error.ts";
-import { parseDurationMs } from "./duration.ts";
 import { parseFeatureGates } from "./feature_gates.ts";
 import {
   type FlagName,
@@ -36,10 +36,27 @@ export function fromFlags(texts: ReadonlyMap<string, string>): Config {
     name: v.name,
     dataDir,
     endpoint: v.endpoint === "" ? `sqlite://${dataDir}` : v.endpoint,
+    datastore: {
+      tablePrefix: v["table-prefix"],
+      maxConnections: v["datastore-max-connections"],
+      connectTimeoutMs: v["datastore-connect-timeout"],
+      statementTimeoutMs: v["datastore-statement-timeout"],
+      caFile: v["datastore-cafile"],
+      certFile: v["datastore-certfile"],
+      keyFile: v["datastore-keyfile"],
+      password: v["datastore-password"],
+      passwordFile: v["datastore-password-file"],
+      passwordCommand: v["datastore-password-command"],
+      commandEnvironment: {},
+    },
+    serveStaleReads: v["serve-stale-reads"],
     valueCacheBytes: v["value-cache-bytes"],
     eventWindowBytes: v["event-window-bytes"],
     quotaBackendBytes: quotaBytes(v["quota-backend-bytes"]),
     unsafeNoFsync: v["unsafe-no-fsync"],
+    snapshotIntervalMs: v["snapshot-interval"],
+    snapshotRetention: v["snapshot-retention"],
+    snapshotDir: v["snapshot-dir"] || `${dataDir}/snapshots`,
 
     listenClientUrls: v["listen-client-urls"],
     advertiseClientUrls: v["advertise-client-urls"],
@@ -93,6 +110,7 @@ export function fromFlags(texts: ReadonlyMap<string, string>): Config {
     authToken: v["auth-token"],
     authTokenTtlSeconds: v["auth-token-ttl"],
     bcryptCost: v["bcrypt-cost"],
+    auditLog: v["audit-log"],
 
     enableGrpcGateway: v["enable-grpc-gateway"],
     metrics: choice(v, "metrics", ["basic", "extensive"]),

@@ -49,7 +49,7 @@ export async function parseConfig(
     : await readFileInstead(path, { fromArgs, fromEnv, readFile, warnings });
   if (path === undefined) requireAdvertisedUrls(texts);
   requireOneBootstrap(texts);
-  const config = fromFlags(texts);
+  const config = withCommandEnvironment(fromFlags(texts), env);
   checkConfig(config);
   warnAboutIgnored(texts, warnings);
   if (config.unsafeNoFsync) {
@@ -59,6 +59,18 @@ export async function parseConfig(
     });
   }
   return { kind: "config", config, warnings };
+}
+
+/** A command that writes a password has the environment that the server was started with, and nobody else has. */
+function withCommandEnvironment(
+  config: Config,
+  env: Readonly<Record<string, string>>,
+): Config {
+  const isNamed = config.datastore.passwordCommand !== "" ||
+    config.endpoint.includes("password-command=");
+  if (!isNamed) return config;
+  const datastore = { ...config.datastore, commandEnvironment: env };
+  return { ...config, datastore };
 }
 
 function isSet(texts: ReadonlyMap<string, string>, name: string): boolean {

@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIpAddress } from "../base/ip_address.ts";
 import { ConfigError } from "./config_error.ts";
 
 /** Where a URL of the configuration points. */
@@ -50,7 +50,7 @@ export function parseUrls(text: string): readonly string[] {
 export function checkBindUrl(url: string): void {
   const target = parseUrl(url);
   if (target.kind === "unix" || target.host === "localhost") return;
-  if (isIP(target.host) === 0) {
+  if (!isIpAddress(target.host)) {
     throw new ConfigError(
       `Cannot listen on "${url}": its host must be an IP address or localhost`,
     );

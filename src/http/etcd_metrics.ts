@@ -455,6 +455,9 @@ export class EtcdMetrics implements CommitObserver, HealthRecorder {
     this.proposalsFailed.inc();
   }
 
+  /** The log has it. */
+  readFailed(): void {}
+
   health(isHealthy: boolean): void {
     (isHealthy ? this.#healthSuccess : this.#healthFailures).inc();
   }

@@ -44,13 +44,29 @@ export const HTTP_SERVER_OPTIONS: Readonly<ServerOptions> = {
   connectionsCheckingInterval: CHECK_INTERVAL_MS,
 };
 
+/** Answers requests itself, body and all. */
+export interface RequestServer {
+  handles(request: IncomingMessage): boolean;
+  serve(request: IncomingMessage, response: ServerResponse): void;
+}
+
+export interface HttpHandlerOptions {
+  readonly log: Logger;
+  /** Is asked before the routes. Default: there is none. */
+  readonly gateway?: RequestServer | undefined;
+}
+
 /** Answers each request by the route of its path. An unexpected error is logged, and becomes a 500. */
 export function httpHandler(
   routes: readonly Route[],
-  { log }: { readonly log: Logger },
+  { log, gateway }: HttpHandlerOptions,
 ): RequestListener {
   const byPath = new Map(routes.map((route) => [route.path, route]));
   return (message, response) => {
+    if (gateway?.handles(message)) {
+      gateway.serve(message, response);
+      return;
+    }
     dropBody(message);
     if (headerBytes(message) > MAX_HEADER_BYTES) {
       sendError(response, 431, "Request Header Fields Too Large");

@@ -22,9 +22,11 @@ export interface LeaseStore {
   readonly currentRevision: number;
   /**
    * Queues a write. Resolves when it is durable and applied; rejects with what `evaluate` threw, or
-   * because the batch is not durable. `evaluate` has no effects but on `tx`: it may be called again.
+   * because the batch is not durable, or because too much waits. `evaluate` has no effects but on `tx`: it may be
+   * called again. `isOwn`: is never refused because too much waits, so there may be few of them at a time.
    */
   write<T>(
     evaluate: (tx: LeaseTx) => T,
+    options?: { readonly isOwn: boolean },
   ): Promise<{ readonly result: T; readonly revision: number }>;
 }

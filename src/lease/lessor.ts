@@ -66,9 +66,14 @@ export interface LessorCounts {
   readonly expired: number;
 }
 
+/**
+ * Whether this server may still end leases when a write is evaluated; where several servers share a log, another one
+ * may have taken over since the write was asked for.
+ */
+export type LeaseFence = (tx: LeaseTx) => boolean;
+
 /** What exists between `start()` and `stop()`. */
 interface Running {
-  readonly store: LeaseStore;
   readonly expiry: LeaseExpiry;
   readonly checkpointer: LeaseCheckpointer;
   readonly marks: RenewalMarks;
@@ -78,7 +83,7 @@ interface Running {
  * Grants, renews and ends leases.
  *
  * Two parts are kept apart. The `LeaseTable` is a function of the log. The countdowns are memory of the one
- * server that expires leases, from `start()` to `stop()`: monotonic deadlines, on which jumps of the wall
+ * server that expires leases, from `start()` to `stop()` or `resign()`: monotonic deadlines, on which jumps of the wall
  * clock have no effect. A lease ends only through the log, in one change with its keys; once its countdown
  * has run out it is never renewed again, and whoever tries waits until it is gone.
  *
@@ -111,6 +116,7 @@ export class Lessor implements LeaseBook, StateTable {
   #store: LeaseStore | undefined = undefined;
   #running: Running | undefined = undefined;
   #timer: Timer | undefined = undefined;
+  #isStopped = false;
   #startedMs = 0;
   #nextCheckpointMs = 0;
   #granted = 0;
@@ -137,15 +143,14 @@ export class Lessor implements LeaseBook, StateTable {
 
   /**
    * Takes over expiry, with the table loaded. Resolves when the deadlines that this start has given are
-   * durable; waiting for that before serving is what bounds the effect of crash loops.
+   * durable; waiting for that before serving is what bounds the effect of crash loops. `mayEnd` is asked whenever a
+   * write of expiry, or a mark of a renewal, is evaluated: it fails with "noLeader" if the answer is no.
    */
-  async start(): Promise<void> {
+  async start(mayEnd: LeaseFence = () => true): Promise<void> {
     const { clock, log } = this;
-    const store = this.#store;
-    assert(store !== undefined, "a lessor starts on a store");
-    assert(this.#running === undefined, "a lessor is started once");
+    assert(this.#running === undefined, "a lessor that runs is not started");
+    const store = fenced(this.#attached(), mayEnd);
     this.#running = {
-      store,
       expiry: new LeaseExpiry(store, clock, log, this.#options),
       checkpointer: new LeaseCheckpointer(store, clock, log),
       marks: new RenewalMarks(store, this.#table, clock),
@@ -163,6 +168,7 @@ export class Lessor implements LeaseBook, StateTable {
 
   /** Lets expiry go, and writes exact deadlines, so that a start that follows goes on where this one ends. */
   async stop(): Promise<void> {
+    this.#isStopped = true;
     if (this.#running === undefined) return;
     const { expiry, checkpointer } = this.#running;
     this.#running = undefined;
@@ -170,11 +176,23 @@ export class Lessor implements LeaseBook, StateTable {
     this.#timer = undefined;
     await expiry.stop();
     await checkpointer.write(this.#table.values(), (c) => this.#isInexact(c));
-    for (const lease of this.#table.values()) {
-      const { countdown } = lease;
-      lease.countdown = undefined;
-      countdown?.gone?.reject(new DomainError("stopped"));
-    }
+    this.#dropCountdowns(new DomainError("stopped"));
+  }
+
+  /** Lets expiry go at once, and writes nothing: another server has taken over. */
+  async resign(): Promise<void> {
+    if (this.#running === undefined) return;
+    const { expiry } = this.#running;
+    this.#running = undefined;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#dropCountdowns(new DomainError("noLeader"));
+    await expiry.stop();
+  }
+
+  /** Whether this is the server that expires leases. */
+  get isRunning(): boolean {
+    return this.#running !== undefined;
   }
 
   /** Clears the mark of leases that are not being renewed any more; no write if there are none. */
@@ -196,7 +214,7 @@ export class Lessor implements LeaseBook, StateTable {
     id: bigint,
     ttlSeconds: number,
   ): Promise<{ id: bigint; ttlSeconds: number; revision: number }> {
-    const { store } = this.#parts();
+    const store = this.#attached();
     if (ttlSeconds > MAX_TTL_SECONDS) throw new DomainError("leaseTtlTooLarge");
     const granted = Math.max(ttlSeconds, this.#options.minTtlSeconds);
     const { result, revision } = await store.write((tx) => {
@@ -215,10 +233,13 @@ export class Lessor implements LeaseBook, StateTable {
     return { id: result, ttlSeconds: granted, revision };
   }
 
-  /** Ends a lease and deletes its keys; returns the revision after that. */
-  async revoke(id: bigint): Promise<number> {
-    const { store } = this.#parts();
-    const { revision } = await store.write((tx) => {
+  /** Ends a lease and deletes its keys; returns the revision after that. `guard` stops it by throwing. */
+  async revoke(
+    id: bigint,
+    guard: (tx: LeaseTx) => void = () => {},
+  ): Promise<number> {
+    const { revision } = await this.#attached().write((tx) => {
+      guard(tx);
       if (!revokeLease(tx, id)) throw new DomainError("leaseNotFound");
     });
     this.#revoked++;
@@ -303,8 +324,22 @@ export class Lessor implements LeaseBook, StateTable {
   }
 
   #parts(): Running {
-    if (this.#running === undefined) throw new DomainError("stopped");
-    return this.#running;
+    if (this.#running !== undefined) return this.#running;
+    throw new DomainError(this.#isStopped ? "stopped" : "noLeader");
+  }
+
+  #attached(): LeaseStore {
+    if (this.#isStopped) throw new DomainError("stopped");
+    assert(this.#store !== undefined, "a lessor works on a store");
+    return this.#store;
+  }
+
+  #dropCountdowns(reason: DomainError): void {
+    for (const lease of this.#table.values()) {
+      const { countdown } = lease;
+      lease.countdown = undefined;
+      countdown?.gone?.reject(reason);
+    }
   }
 
   #freeId(tx: LeaseTx): bigint {
@@ -368,4 +403,17 @@ function countdownOf(lease: Lease): Countdown {
     "a lease counts down while the lessor runs",
   );
   return lease.countdown;
+}
+
+function fenced(store: LeaseStore, mayEnd: LeaseFence): LeaseStore {
+  return {
+    get currentRevision() {
+      return store.currentRevision;
+    },
+    write: (evaluate, options) =>
+      store.write((tx) => {
+        if (!mayEnd(tx)) throw new DomainError("noLeader");
+        return evaluate(tx);
+      }, options),
+  };
 }

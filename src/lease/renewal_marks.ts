@@ -18,6 +18,7 @@ const SLICE_MARKS = 256;
  * One write at a time, for all leases that wait by then; when thousands of clients come back after a
  * restart, the store's queue holds one entry of ours. Who asks for a lease that waits already shares its
  * answer, but nobody shares a write that is under way: a checkpoint may be right behind it.
+ * Writers that overload the server do not keep others from renewing: the store never refuses ours.
  */
 export class RenewalMarks {
   readonly #waiting = new Map<bigint, PromiseWithResolvers<number>>();
@@ -51,8 +52,9 @@ export class RenewalMarks {
     const slice = [...this.#waiting.entries().take(SLICE_MARKS)];
     for (const [id] of slice) this.#waiting.delete(id);
     try {
-      const { result } = await this.store.write((tx) =>
-        slice.map(([id]) => this.#mark(tx, id))
+      const { result } = await this.store.write(
+        (tx) => slice.map(([id]) => this.#mark(tx, id)),
+        { isOwn: true },
       );
       for (let i = 0; i < slice.length; i++) slice[i]![1].resolve(result[i]!);
     } catch (error) {

@@ -26,6 +26,8 @@ export class Change implements PendingWrite, Event {
   previousBytes = 0;
   previousRecord: Uint8Array | undefined = undefined;
   value: Uint8Array;
+  /** No longer pending. */
+  isApplied = false;
   #wire: Uint8Array | undefined = undefined;
   #wireWithPrevious: Uint8Array | undefined = undefined;
 

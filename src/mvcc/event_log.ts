@@ -1,5 +1,6 @@
-import type { Backend, RowId } from "../backend/backend.ts";
+import type { RowId } from "../backend/backend.ts";
 import { RowReader } from "../backend/row_block.ts";
+import type { HistoryReader } from "./checked_reads.ts";
 import { DomainError } from "../base/errors.ts";
 import { readRecordHead, RecordHead } from "../pb/key_value.ts";
 import { Change } from "./change.ts";
@@ -21,7 +22,7 @@ export class EventLog implements EventSource {
     readonly bounds: RevisionBounds,
     readonly window: EventWindow,
     readonly records: Records,
-    readonly backend: Backend,
+    readonly backend: HistoryReader,
   ) {}
 
   get currentRevision(): number {
@@ -41,7 +42,9 @@ export class EventLog implements EventSource {
       const events = this.window.after(rev, maxBytes);
       if (events.every((event) => event.locate() !== undefined)) {
         return {
-          events,
+          events: rev < this.compactRevision
+            ? events.map((event) => this.#withoutCompacted(event))
+            : events,
           throughRevision: events.at(-1)?.rev ?? this.currentRevision,
         };
       }
@@ -82,6 +85,20 @@ export class EventLog implements EventSource {
     };
   }
 
+  /**
+   * An event of the compacted revision itself: what it replaced is gone for readers, whether memory has it still or
+   * not (etcd reads it one revision earlier, and finds that compacted).
+   */
+  #withoutCompacted(event: Event): Event {
+    if (event.rev > this.compactRevision || !(event instanceof Change)) {
+      return event;
+    }
+    const { rev, sub, deleted, key } = event;
+    const bare = new HistoricEvent(rev, sub, deleted, key, event.locate()!);
+    bare.setPrevious(undefined);
+    return bare;
+  }
+
   /** Resolves the previous record from memory, or names the row to fetch. */
   #previousOf(event: Event): RowId | undefined {
     if (event instanceof Change) {
@@ -96,6 +113,10 @@ export class EventLog implements EventSource {
       return undefined;
     }
     const historic = event as HistoricEvent;
+    if (event.rev <= this.compactRevision) {
+      historic.setPrevious(undefined);
+      return undefined;
+    }
     const ref = new VersionRef();
     const entry = this.records.index.get(event.key);
     if (entry === undefined || !entry.versionAt(event.rev - 1, ref)) {

@@ -1,4 +1,4 @@
-/** A write of the batch that is being evaluated: nobody sees it but later writes of that batch. */
+/** A write that is not durable yet: nobody sees it but later writes of its batch and of the one behind it. */
 export interface PendingWrite {
   readonly entry: KeyEntry;
   readonly rev: number;
@@ -9,8 +9,9 @@ export interface PendingWrite {
   readonly deleted: boolean;
   readonly address: number;
   readonly recordBytes: number;
-  /** The pending write of the same key that came before. */
+  /** The write of the same key that came before; it may have been applied meanwhile. */
   readonly prior: PendingWrite | undefined;
+  readonly isApplied: boolean;
 }
 
 /** A place to put a version; one object serves many look-ups. */

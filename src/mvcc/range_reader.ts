@@ -29,6 +29,14 @@ export interface ReadView {
   readonly fetched: FetchedRecords | undefined;
 }
 
+/** What an answer has besides pairs. */
+export interface RangeOptions {
+  /** How many keys there are beyond the limit; for an old revision that may mean a look at each of them. */
+  readonly wantsCount: boolean;
+}
+
+const WITH_COUNT: RangeOptions = { wantsCount: true };
+
 /** The revisions that reads are checked against. */
 export interface RevisionBounds {
   readonly currentRevision: number;
@@ -62,8 +70,12 @@ export class RangeReader {
     readonly bounds: RevisionBounds,
   ) {}
 
-  /** The answer, without its header. */
-  read(request: RangeRequest, view: ReadView): RangeResponse {
+  /** The answer, without its header. Without `wantsCount`, `count` is that of the keys in it, and `more` is false. */
+  read(
+    request: RangeRequest,
+    view: ReadView,
+    { wantsCount } = WITH_COUNT,
+  ): RangeResponse {
     if (request.rangeEnd.length === 0 && !needsAll(request)) {
       return this.#readOne(request, view);
     }
@@ -76,19 +88,23 @@ export class RangeReader {
     }
     const all = needsAll(request);
     const limit = request.limit > 0 ? request.limit : Infinity;
-    const records = this.#collect(range, view, all ? Infinity : limit);
+    const isResorted = request.sortTarget !== SortTarget.KEY;
+    // etcd sorts one key more than it answers, and the last one of those is left out (txn/range.go, rangeLimit).
+    const most = all ? Infinity : isResorted ? limit + 1 : limit;
+    const records = this.#collect(range, view, most);
     if (all) {
       response.count = records.length;
       this.#finishSorted(request, records, limit, response);
       return response;
     }
-    response.count = records.length < limit
+    if (isResorted) {
+      sortRecords(records, request.sortTarget, 1);
+      if (records.length > limit) records.length = limit;
+    }
+    response.count = records.length < limit || !wantsCount
       ? records.length
       : this.count(range, view);
     response.more = response.count > records.length;
-    if (request.sortTarget !== SortTarget.KEY) {
-      sortRecords(records, request.sortTarget, 1);
-    }
     response.kvs = request.keysOnly ? records.map(withoutValue) : records;
     return response;
   }
@@ -153,7 +169,11 @@ export class RangeReader {
   visible(entry: KeyEntry, view: ReadView): boolean {
     const ref = this.#ref;
     if (view.seesPending) {
-      for (let p = entry.pending; p !== undefined; p = p.prior) {
+      for (
+        let p = entry.pending;
+        p !== undefined && !p.isApplied;
+        p = p.prior
+      ) {
         if (p.rev > view.revision) continue;
         if (p.deleted) return false;
         ref.rev = p.rev;

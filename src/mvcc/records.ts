@@ -1,4 +1,5 @@
-import type { Backend, RowId } from "../backend/backend.ts";
+import type { RowId } from "../backend/backend.ts";
+import type { HistoryReader } from "./checked_reads.ts";
 import { DomainError } from "../base/errors.ts";
 import { readRecordKey } from "../pb/key_value.ts";
 import type { KeyIndex } from "./key_index.ts";
@@ -30,7 +31,7 @@ export class Records {
   constructor(
     readonly values: ValueStore,
     readonly index: KeyIndex,
-    readonly backend: Backend,
+    readonly backend: HistoryReader,
   ) {}
 
   /** The wire record of a row, or undefined if it has to be fetched. */

@@ -2,6 +2,7 @@ import type { Backend, SizeInfo } from "../backend/backend.ts";
 import { DomainError } from "../base/errors.ts";
 import { AlarmOrigin, type Alarms, AlarmType } from "./alarms.ts";
 import type { Store } from "./store.ts";
+import type { WriteTx } from "./write_batch.ts";
 
 /** A quota's alarm clears once usage is below this share of the quota, so that it does not flap. */
 const CLEAR_BELOW = 0.9;
@@ -12,6 +13,9 @@ const CLEAR_BELOW = 0.9;
  * since, plus the write itself.
  *
  * Only bytes in use count: free pages are used again by the next writes.
+ *
+ * Where several servers share a database, one of them is in charge of the alarm: each knows only its own appends since
+ * its last look, and two that disagree would raise and clear it in turns.
  */
 export class SpaceQuota {
   #size: SizeInfo = { totalBytes: 0, inUseBytes: 0 };
@@ -25,6 +29,8 @@ export class SpaceQuota {
     readonly memberId: bigint,
     /** Bytes; Infinity: no quota. */
     readonly limitBytes: number,
+    /** Whether this server raises the quota's alarm and clears it. Default: it does. */
+    readonly isInCharge: () => boolean = () => true,
   ) {}
 
   /** The database's size at the last look. */
@@ -48,6 +54,7 @@ export class SpaceQuota {
     this.admitAny();
     if (this.alarms.has(AlarmType.NoSpace)) throw new DomainError("noSpace");
     if (this.usedBytes + costBytes < this.limitBytes) return;
+    if (!this.isInCharge()) return;
     this.#raise();
     throw new DomainError("noSpace");
   }
@@ -57,6 +64,11 @@ export class SpaceQuota {
     const appended = this.store.bytesAppended;
     this.#size = await this.backend.size();
     this.#appendedAtLook = appended;
+    if (this.#size.isDiskFull === true) return this.#raise();
+    if (!this.isInCharge()) return;
+    // What others append nobody else looks at.
+    const isShared = !this.backend.isExclusive;
+    if (isShared && this.usedBytes >= this.limitBytes) return this.#raise();
     if (this.usedBytes >= this.limitBytes * CLEAR_BELOW) return;
     const raised = this.alarms.list(AlarmType.NoSpace)
       .filter((alarm) => alarm.origin === AlarmOrigin.Quota);
@@ -66,15 +78,27 @@ export class SpaceQuota {
     });
   }
 
+  /** The disk has no room for a write: raises the alarm, in what the database kept in reserve. */
+  diskFull(): void {
+    this.#size = { ...this.#size, isDiskFull: true };
+    this.#raise();
+  }
+
+  /** Whether the disk was full when it was last looked at. */
+  get isDiskFull(): boolean {
+    return this.#size.isDiskFull === true;
+  }
+
   #raise(): void {
-    if (this.#isRaising) return;
+    if (this.#isRaising || this.alarms.has(AlarmType.NoSpace)) return;
     this.#isRaising = true;
     const alarm = {
       memberId: this.memberId,
       type: AlarmType.NoSpace,
       origin: AlarmOrigin.Quota,
     };
-    this.store.write((tx) => this.alarms.activate(tx, alarm))
+    const activate = (tx: WriteTx) => this.alarms.activate(tx, alarm);
+    this.store.write(activate, { isOwn: true })
       .catch(() => {}) // the write that was refused has said so already
       .finally(() => this.#isRaising = false);
   }

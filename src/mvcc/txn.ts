@@ -143,7 +143,8 @@ export class TxnEvaluator {
       return newResponseOp({ responseDeleteRange: response });
     }
     return newResponseOp({
-      responseTxn: this.#run(op.requestTxn!, path, batch),
+      // A nested transaction's header is there and empty: etcd's.
+      responseTxn: { ...this.#run(op.requestTxn!, path, batch), header: EMPTY },
     });
   }
 
@@ -260,7 +261,7 @@ export class TxnEvaluator {
   #newest(entry: KeyEntry, view: ReadView): ComparedFields | undefined {
     for (
       let p = view.seesPending ? entry.pending : undefined;
-      p !== undefined;
+      p !== undefined && !p.isApplied;
       p = p.prior
     ) {
       if (p.rev > view.revision) continue;

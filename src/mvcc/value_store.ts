@@ -62,6 +62,8 @@ export class ValueStore {
   #slabs: (Slab | undefined)[] = [];
   #first = 0;
   #active: Slab;
+  /** Where each hold begins, oldest first: one for each batch that is not applied. */
+  readonly #holds: number[] = [];
   /** The address from which on slabs are held. */
   #heldFrom = Infinity;
   #bytes = 0;
@@ -161,13 +163,19 @@ export class ValueStore {
     if (slab.live === 0 && slab !== this.#active) this.#drop(slab);
   }
 
-  /** Until `letGo`, records that come from now on stay in memory whatever the budget says, and are not moved. */
+  /**
+   * Until the same number of calls of `letGo`, records that come from now on stay in memory whatever the budget
+   * says, and are not moved. The first hold is the first that is let go.
+   */
   hold(): void {
-    this.#heldFrom = this.#active.address;
+    this.#holds.push(this.#active.address);
+    this.#heldFrom = this.#holds[0]!;
   }
 
+  /** Ends the oldest hold. */
   letGo(): void {
-    this.#heldFrom = Infinity;
+    this.#holds.shift();
+    this.#heldFrom = this.#holds[0] ?? Infinity;
     this.#evict();
   }
 

@@ -32,6 +32,10 @@ export interface WriteTx {
   ): void;
   /** What this batch will make of a state key: its value, undefined if it is removed, null if the batch leaves it alone. */
   pendingState(kind: StateKind, key: Uint8Array): Uint8Array | undefined | null;
+  /** The keys of a kind that this batch has changed, each once. */
+  pendingStateKeys(kind: StateKind): Iterable<Uint8Array>;
+  /** Has the batch made durable although nothing may have changed: to learn whether the database takes writes. */
+  touch(): void;
   /** The keys attached to a lease, those of this batch included, sorted. */
   keysOfLease(id: bigint): Uint8Array[];
   /** Whether the lease exists, this batch included. */
@@ -50,7 +54,11 @@ interface PlacedState extends StateChange {
  * with `rollback()` and leaves no trace. A write that changed keys takes one revision, its changes
  * the sub-revisions 0, 1, 2… in order.
  *
- * Invariant: `entry.pending` is the newest change of that key in this batch, and undefined outside of one.
+ * A batch may be evaluated on top of another one, `below`, which is being made durable: what that will do counts as
+ * done, until it is applied or fails, and then this one fails with it.
+ *
+ * Invariant: `entry.pending` is the newest change of that key in the batches that are not applied, and undefined
+ * if there is none.
  */
 export class WriteBatch implements WriteTx {
   readonly changes: Change[] = [];
@@ -61,6 +69,7 @@ export class WriteBatch implements WriteTx {
   /** The place in `state` of each key's newest change, and the place that it took over from. */
   readonly #stateByKey = new Map<string, number>();
   readonly #replaced: (number | undefined)[] = [];
+  #isTouched = false;
   #markChanges = 0;
   #markState = 0;
 
@@ -69,12 +78,19 @@ export class WriteBatch implements WriteTx {
     readonly index: KeyIndex,
     readonly records: Records,
     readonly leases: LeaseBook,
+    /** Undefined once it is applied. */
+    public below: WriteBatch | undefined = undefined,
   ) {
     this.revision = firstRev - 1;
   }
 
   get isEmpty(): boolean {
-    return this.changes.length === 0 && this.state.length === 0;
+    return this.changes.length === 0 && this.state.length === 0 &&
+      !this.#isTouched;
+  }
+
+  touch(): void {
+    this.#isTouched = true;
   }
 
   get baseRevision(): number {
@@ -195,12 +211,24 @@ export class WriteBatch implements WriteTx {
     kind: StateKind,
     key: Uint8Array,
   ): Uint8Array | undefined | null {
-    const at = this.#stateByKey.get(stateName(kind, key));
-    return at === undefined ? null : this.state[at]!.value;
+    if (this.state.length === 0 && this.below === undefined) return null;
+    return this.#pendingNamed(stateName(kind, key));
+  }
+
+  *pendingStateKeys(kind: StateKind): Iterable<Uint8Array> {
+    if (this.below !== undefined) {
+      for (const key of this.below.pendingStateKeys(kind)) {
+        if (!this.#stateByKey.has(stateName(kind, key))) yield key;
+      }
+    }
+    for (const at of [...this.#stateByKey.values()]) {
+      const change = this.state[at]!;
+      if (change.kind === kind) yield change.key;
+    }
   }
 
   hasLease(id: bigint): boolean {
-    if (this.state.length > 0) {
+    if (this.state.length > 0 || this.below !== undefined) {
       const pending = this.pendingState(Kind.Lease, leaseStateKey(id));
       if (pending !== null) return pending !== undefined;
     }
@@ -214,11 +242,14 @@ export class WriteBatch implements WriteTx {
         (!pending.deleted && pending.lease === id);
     });
     const seen = new Set<KeyEntry>(keys.map((key) => this.index.get(key)!));
-    for (const change of this.changes) {
-      if (
-        change.entry.pending !== change || change.lease !== id || change.deleted
-      ) continue;
-      if (!seen.has(change.entry)) keys.push(change.key);
+    for (const changes of [this.below?.changes ?? [], this.changes]) {
+      for (const change of changes) {
+        if (
+          change.entry.pending !== change || change.lease !== id ||
+          change.deleted
+        ) continue;
+        if (!seen.has(change.entry)) keys.push(change.key);
+      }
     }
     return keys.sort(compareBytes);
   }
@@ -239,6 +270,12 @@ export class WriteBatch implements WriteTx {
       at += change.recordBytes;
     }
     return out;
+  }
+
+  #pendingNamed(name: string): Uint8Array | undefined | null {
+    const at = this.#stateByKey.get(name);
+    if (at !== undefined) return this.state[at]!.value;
+    return this.below === undefined ? null : this.below.#pendingNamed(name);
   }
 
   #recordOf(change: Change): Uint8Array {
@@ -288,7 +325,7 @@ export class WriteBatch implements WriteTx {
   #truncate(length: number): void {
     for (let i = this.changes.length - 1; i >= length; i--) {
       const { entry, prior, address, recordBytes } = this.changes[i]!;
-      entry.pending = prior;
+      entry.pending = prior?.isApplied ? undefined : prior;
       this.records.values.release(address, recordBytes);
       if (prior === undefined && entry.rev === 0) this.index.remove(entry);
     }

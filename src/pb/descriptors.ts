@@ -526,6 +526,30 @@ export const FILE_DESCRIPTORS: readonly FileDescriptor[] = [
       "LnYxYWxwaGEuU2VydmVyUmVmbGVjdGlvblJlc3BvbnNlKAEwAWIGcHJvdG8z",
   },
   {
+    name: "stelepb/forward.proto",
+    dependencies: [],
+    services: [],
+    symbols: [
+      "stelepb.ForwardRequests",
+      "stelepb.ForwardedCall",
+      "stelepb.ForwardAnswers",
+      "stelepb.AppendedBatch",
+      "stelepb.ForwardedAnswer",
+    ],
+    base64:
+      "ChVzdGVsZXBiL2ZvcndhcmQucHJvdG8SB3N0ZWxlcGIiUQoPRm9yd2FyZFJlcXVlc3RzEhAKA3NlcRgBIAEoA1IDc2VxEiwKBWNh" +
+      "bGxzGAIgAygLMhYuc3RlbGVwYi5Gb3J3YXJkZWRDYWxsUgVjYWxscyKpAQoNRm9yd2FyZGVkQ2FsbBIOCgJpZBgBIAEoA1ICaWQS" +
+      "EgoEcGF0aBgCIAEoCVIEcGF0aBIYCgdyZXF1ZXN0GAMgASgMUgdyZXF1ZXN0Eh0KCmhhc19jYWxsZXIYBCABKAhSCWhhc0NhbGxl" +
+      "chIWCgZjYWxsZXIYBSABKAlSBmNhbGxlchIjCg1hdXRoX3JldmlzaW9uGAYgASgDUgxhdXRoUmV2aXNpb24iiAEKDkZvcndhcmRB" +
+      "bnN3ZXJzEhAKA3NlcRgBIAEoA1IDc2VxEjIKB2Fuc3dlcnMYAiADKAsyGC5zdGVsZXBiLkZvcndhcmRlZEFuc3dlclIHYW5zd2Vy" +
+      "cxIwCgdiYXRjaGVzGAMgAygLMhYuc3RlbGVwYi5BcHBlbmRlZEJhdGNoUgdiYXRjaGVzIqgBCg1BcHBlbmRlZEJhdGNoEhAKA3Nl" +
+      "cRgBIAEoA1IDc2VxEg4KAmlkGAIgASgMUgJpZBIbCglmaXJzdF9yZXYYAyABKANSCGZpcnN0UmV2EhkKCGxhc3RfcmV2GAQgASgD" +
+      "UgdsYXN0UmV2EhcKB3RpbWVfbXMYBSABKANSBnRpbWVNcxISCgRyb3dzGAYgASgMUgRyb3dzEhAKA29wcxgHIAEoDFIDb3BzIpsB" +
+      "Cg9Gb3J3YXJkZWRBbnN3ZXISDgoCaWQYASABKANSAmlkEhgKB3JlZnVzZWQYAiABKAhSB3JlZnVzZWQSEgoEY29kZRgDIAEoBVIE" +
+      "Y29kZRIYCgdtZXNzYWdlGAQgASgJUgdtZXNzYWdlEhoKCHJlc3BvbnNlGAUgASgMUghyZXNwb25zZRIUCgVzdGFsZRgGIAEoCFIF" +
+      "c3RhbGViBnByb3RvMw==",
+  },
+  {
     name: "v3electionpb/v3election.proto",
     dependencies: ["etcdserverpb/rpc.proto","mvccpb/kv.proto"],
     services: ["v3electionpb.Election"],

@@ -1,6 +1,7 @@
 import { DomainError } from "../base/errors.ts";
 import {
   ClusterService,
+  type Member,
   type MemberAddRequest,
   type MemberListRequest,
   type MemberListResponse,
@@ -13,9 +14,10 @@ import {
   newMemberUpdateResponse,
 } from "../pb/etcdserverpb.ts";
 import type { Method } from "../transport/grpc/service.ts";
+import type { Access } from "./access.ts";
 import type { HeaderSource } from "./header.ts";
 
-/** What the cluster knows of this server. */
+/** What the cluster knows of a server. */
 export interface MemberInfo {
   readonly id: bigint;
   readonly name: string;
@@ -24,15 +26,20 @@ export interface MemberInfo {
 }
 
 /**
- * etcdserverpb.Cluster over one server. There is no Raft: members can be listed, and the peer URLs, which
- * nothing uses, changed for as long as the server runs; adding or removing one is refused.
+ * etcdserverpb.Cluster over the servers on one database. There is no Raft: members can be listed, and their peer URLs,
+ * which nothing uses, changed for as long as this server runs; adding or removing one is refused.
  */
 export class ClusterHandlers {
-  #peerUrls: readonly string[];
+  /** Of the members that have been updated. */
+  readonly #peerUrls = new Map<bigint, readonly string[]>();
 
-  constructor(readonly self: MemberInfo, readonly header: HeaderSource) {
-    this.#peerUrls = self.peerUrls;
-  }
+  /** `members` are all that are there now, this server included. Default: this server alone. */
+  constructor(
+    readonly self: MemberInfo,
+    readonly access: Access,
+    readonly header: HeaderSource,
+    readonly members: () => readonly MemberInfo[] = () => [self],
+  ) {}
 
   methods(): Method[] {
     const { memberAdd, memberRemove, memberUpdate, memberList, memberPromote } =
@@ -41,27 +48,42 @@ export class ClusterHandlers {
       {
         ...memberAdd,
         kind: "unary",
-        handle: (r: MemberAddRequest) => this.add(r),
+        handle: (r: MemberAddRequest, call) => {
+          this.access.requireRoot(call);
+          return this.add(r);
+        },
       },
       {
         ...memberRemove,
         kind: "unary",
-        handle: (r: MemberRemoveRequest) => this.remove(r),
+        handle: (r: MemberRemoveRequest, call) => {
+          this.access.requireRoot(call);
+          return this.remove(r);
+        },
       },
       {
         ...memberUpdate,
         kind: "unary",
-        handle: (r: MemberUpdateRequest) => this.update(r),
+        handle: (r: MemberUpdateRequest, call) => {
+          this.access.requireRoot(call);
+          return this.update(r);
+        },
       },
       {
         ...memberList,
         kind: "unary",
-        handle: (r: MemberListRequest) => this.list(r),
+        handle: (r: MemberListRequest, call) => {
+          this.access.requireLogin(call);
+          return this.list(r);
+        },
       },
       {
         ...memberPromote,
         kind: "unary",
-        handle: (r: MemberPromoteRequest) => this.promote(r),
+        handle: (r: MemberPromoteRequest, call) => {
+          this.access.requireRoot(call);
+          return this.promote(r);
+        },
       },
     ];
   }
@@ -69,7 +91,7 @@ export class ClusterHandlers {
   list(_request: MemberListRequest): MemberListResponse {
     return newMemberListResponse({
       header: this.header.at(0),
-      members: [this.#member()],
+      members: this.#list(),
     });
   }
 
@@ -77,7 +99,8 @@ export class ClusterHandlers {
     if (request.peerURLs.length === 0 || !request.peerURLs.every(isUrl)) {
       throw new DomainError("memberBadUrls");
     }
-    if (request.peerURLs.some((url) => this.#peerUrls.includes(url))) {
+    const taken = this.#list().flatMap(({ peerURLs }) => peerURLs);
+    if (request.peerURLs.some((url) => taken.includes(url))) {
       throw new DomainError("peerUrlExists");
     }
     // etcd would take the member in and lose its quorum until that one has started.
@@ -86,35 +109,41 @@ export class ClusterHandlers {
 
   remove(request: MemberRemoveRequest): never {
     throw new DomainError(
-      request.ID === this.self.id ? "memberNotEnoughStarted" : "memberNotFound",
+      this.#isMember(request.ID) ? "memberNotEnoughStarted" : "memberNotFound",
     );
   }
 
   update(request: MemberUpdateRequest): MemberUpdateResponse {
+    if (!this.#isMember(request.ID)) throw new DomainError("memberNotFound");
     if (request.peerURLs.length === 0 || !request.peerURLs.every(isUrl)) {
       throw new DomainError("memberBadUrls");
     }
-    if (request.ID !== this.self.id) throw new DomainError("memberNotFound");
-    this.#peerUrls = request.peerURLs;
+    this.#peerUrls.set(request.ID, request.peerURLs);
     return newMemberUpdateResponse({
       header: this.header.at(0),
-      members: [this.#member()],
+      members: this.#list(),
     });
   }
 
   promote(request: MemberPromoteRequest): never {
     throw new DomainError(
-      request.ID === this.self.id ? "memberNotLearner" : "memberNotFound",
+      this.#isMember(request.ID) ? "memberNotLearner" : "memberNotFound",
     );
   }
 
-  #member() {
-    return newMember({
-      ID: this.self.id,
-      name: this.self.name,
-      peerURLs: [...this.#peerUrls],
-      clientURLs: [...this.self.clientUrls],
-    });
+  #isMember(id: bigint): boolean {
+    return this.members().some((member) => member.id === id);
+  }
+
+  #list(): Member[] {
+    return this.members().map(({ id, name, peerUrls, clientUrls }) =>
+      newMember({
+        ID: id,
+        name,
+        peerURLs: [...this.#peerUrls.get(id) ?? peerUrls],
+        clientURLs: [...clientUrls],
+      })
+    );
   }
 }
 

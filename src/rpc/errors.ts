@@ -56,6 +56,14 @@ export const STATUS: Readonly<Record<ErrorKind, Status>> = {
   badLeaderTransferee: etcd(Code.FailedPrecondition, "bad leader transferee"),
   stopped: etcd(Code.Unavailable, "server stopped"),
   timeout: etcd(Code.Unavailable, "request timed out"),
+  timeoutLeaderFail: etcd(
+    Code.Unavailable,
+    "request timed out, possibly due to previous leader failure",
+  ),
+  timeoutConnectionLost: etcd(
+    Code.Unavailable,
+    "request timed out, possibly due to connection lost",
+  ),
   canceled: etcd(Code.Canceled, "request canceled"),
   watchCanceled: etcd(Code.Canceled, "watch canceled"),
   deadlineExceeded: {
@@ -83,10 +91,64 @@ export const STATUS: Readonly<Record<ErrorKind, Status>> = {
     Code.FailedPrecondition,
     "cluster has a downgrade job in progress",
   ),
-  noInflightDowngrade: etcd(
-    Code.FailedPrecondition,
-    "no inflight downgrade job",
+  userEmpty: etcd(Code.InvalidArgument, "user name is empty"),
+  roleEmpty: etcd(Code.InvalidArgument, "role name is empty"),
+  authFailed: etcd(
+    Code.InvalidArgument,
+    "authentication failed, invalid user ID or password",
   ),
+  noPasswordUser: {
+    code: Code.Unknown,
+    message:
+      "auth: authentication failed, password was given for no password user",
+  },
+  permissionNotGiven: etcd(Code.InvalidArgument, "permission not given"),
+  invalidAuthManagement: etcd(Code.InvalidArgument, "invalid auth management"),
+  authOldRevision: etcd(
+    Code.InvalidArgument,
+    "revision of auth store is old",
+  ),
+  rootUserNotExist: etcd(Code.FailedPrecondition, "root user does not exist"),
+  rootRoleNotExist: etcd(
+    Code.FailedPrecondition,
+    "root user does not have root role",
+  ),
+  userAlreadyExists: etcd(Code.FailedPrecondition, "user name already exists"),
+  userNotFound: etcd(Code.FailedPrecondition, "user name not found"),
+  roleAlreadyExists: etcd(Code.FailedPrecondition, "role name already exists"),
+  roleNotFound: etcd(Code.FailedPrecondition, "role name not found"),
+  roleNotGranted: etcd(
+    Code.FailedPrecondition,
+    "role is not granted to the user",
+  ),
+  permissionNotGranted: etcd(
+    Code.FailedPrecondition,
+    "permission is not granted to the role",
+  ),
+  authNotEnabled: etcd(
+    Code.FailedPrecondition,
+    "authentication is not enabled",
+  ),
+  permissionDenied: etcd(Code.PermissionDenied, "permission denied"),
+  invalidAuthToken: etcd(Code.Unauthenticated, "invalid auth token"),
+  tokenVerifyOnly: {
+    code: Code.Unknown,
+    message: "auth: token signing attempted with verify-only key",
+  },
+  passwordTooLong: {
+    code: Code.Unknown,
+    message: "bcrypt: password length exceeds 72 bytes",
+  },
+  noElectionLeader: { code: Code.Unknown, message: "election: no leader" },
+  notElectionLeader: { code: Code.Unknown, message: "election: not leader" },
+  leaderFieldMissing: {
+    code: Code.Unknown,
+    message: '"leader" field must be provided',
+  },
+  lockSessionExpired: {
+    code: Code.Unknown,
+    message: "mutex: session is expired",
+  },
 };
 
 function etcd(code: Code, message: string): Status {

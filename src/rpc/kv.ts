@@ -26,7 +26,9 @@ import {
   putCost,
   txnCost,
 } from "./check.ts";
+import type { Access } from "./access.ts";
 import type { HeaderSource } from "./header.ts";
+import { longRange } from "./long_range.ts";
 import { RANGE_RESPONSE } from "./range_body.ts";
 import { rangeStream } from "./range_stream.ts";
 
@@ -52,6 +54,7 @@ export interface KvCounters {
 export class KvHandlers {
   constructor(
     readonly store: Store,
+    readonly access: Access,
     readonly quota: SpaceQuota,
     readonly reaper: Reaper,
     readonly header: HeaderSource,
@@ -68,83 +71,133 @@ export class KvHandlers {
         ...range,
         response: RANGE_RESPONSE,
         kind: "unary",
-        handle: (r: RangeRequest) => this.range(r),
+        handle: (r: RangeRequest, call: Call) => this.range(r, call),
       },
       {
         ...put,
         kind: "unary",
-        handle: (r: PutRequest, _: Call, n: number) => this.put(r, n),
+        handle: (r: PutRequest, call: Call, n: number) => this.put(r, call, n),
       },
       {
         ...deleteRange,
         kind: "unary",
-        handle: (r: DeleteRangeRequest, _: Call, n: number) =>
-          this.deleteRange(r, n),
+        handle: (r: DeleteRangeRequest, call: Call, n: number) =>
+          this.deleteRange(r, call, n),
       },
       {
         ...txn,
         kind: "unary",
-        handle: (r: TxnRequest, _: Call, n: number) => this.txn(r, n),
+        handle: (r: TxnRequest, call: Call, n: number) => this.txn(r, call, n),
       },
       {
         ...compact,
         kind: "unary",
-        handle: (r: CompactionRequest) => this.compact(r),
+        handle: (r: CompactionRequest, call: Call) => this.compact(r, call),
       },
       {
         ...stream,
         kind: "serverStream",
-        handle: (r: RangeRequest, _call, out) => rangeStream(r, out, this),
+        handle: async (r: RangeRequest, call, out) => {
+          checkRange(r);
+          if (!r.serializable) await this.store.barrier();
+          this.access.requireRead(call, r);
+          await rangeStream(r, out, this);
+        },
       },
     ];
   }
 
-  range(request: RangeRequest): RangeResponse | Promise<RangeResponse> {
+  range(
+    request: RangeRequest,
+    call: Call,
+  ): RangeResponse | Promise<RangeResponse> {
     checkRange(request);
+    const waiting = request.serializable ? undefined : this.store.barrier();
+    return waiting === undefined
+      ? this.#range(request, call)
+      : waiting.then(() => this.#range(request, call));
+  }
+
+  #range(
+    request: RangeRequest,
+    call: Call,
+  ): RangeResponse | Promise<RangeResponse> {
+    this.access.requireRead(call, request);
     this.counters.ranges.inc();
-    const read = this.store.range(request);
+    const read = longRange(this.store, request);
     return read instanceof Promise
-      ? read.then((r) => this.#headed(r))
+      ? this.#answeredLater(read)
       : this.#headed(read);
   }
 
-  async put(request: PutRequest, bytes: number): Promise<PutResponse> {
+  async put(
+    request: PutRequest,
+    call: Call,
+    bytes: number,
+  ): Promise<PutResponse> {
     checkPut(request);
+    const guard = this.access.put(call, request);
     this.#checkSize(bytes);
     this.quota.admit(putCost(request));
-    return this.#answered(await this.store.put(request, bytes));
+    return this.#answered(await this.store.put(request, bytes, guard));
   }
 
   async deleteRange(
     request: DeleteRangeRequest,
+    call: Call,
     bytes: number,
   ): Promise<DeleteRangeResponse> {
     checkDeleteRange(request);
+    const guard = this.access.deleteRange(call, request);
     this.#checkSize(bytes);
     this.quota.admitAny();
-    return this.#answered(await this.store.deleteRange(request, bytes));
+    return this.#answered(await this.store.deleteRange(request, bytes, guard));
   }
 
-  async txn(request: TxnRequest, bytes: number): Promise<TxnResponse> {
+  async txn(
+    request: TxnRequest,
+    call: Call,
+    bytes: number,
+  ): Promise<TxnResponse> {
     checkTxn(request, this.options.maxTxnOps);
     this.counters.txns.inc();
     if (isReadOnlyTxn(request)) {
-      return this.#headed(await this.store.readOnlyTxn(request));
+      await this.store.barrier();
+      this.access.requireReads(call, request);
+      const read = this.store.readOnlyTxn(request);
+      return read instanceof Promise
+        ? await this.#answeredLater(read)
+        : this.#headed(read);
     }
+    const guard = this.access.txn(call, request);
     this.#checkSize(bytes);
     const cost = txnCost(request);
     if (cost > 0) this.quota.admit(cost);
     else this.quota.admitAny();
-    return this.#answered(await this.store.txn(request, bytes));
+    return this.#answered(await this.store.txn(request, bytes, guard));
   }
 
-  async compact(request: CompactionRequest): Promise<CompactionResponse> {
+  async compact(
+    request: CompactionRequest,
+    call: Call,
+  ): Promise<CompactionResponse> {
+    this.access.requireRoot(call);
     this.quota.admitAny();
     await this.store.compact(request.revision);
     if (request.physical) await this.reaper.done;
     return newCompactionResponse({
       header: this.header.at(this.store.currentRevision),
     });
+  }
+
+  /** A read that had to wait: what it was allowed to see may have changed meanwhile. */
+  async #answeredLater<T extends { header: Uint8Array | undefined }>(
+    read: Promise<Read<T>>,
+  ): Promise<T> {
+    const authRevision = this.access.auth.revision;
+    const answer = await read;
+    this.access.requireUnchanged(authRevision);
+    return this.#headed(answer);
   }
 
   #checkSize(bytes: number): void {

@@ -23,6 +23,7 @@ import type {
   MessageWriter,
   Method,
 } from "../transport/grpc/service.ts";
+import type { Access } from "./access.ts";
 import type { HeaderSource } from "./header.ts";
 import { LeaseKeepAliveStream } from "./lease_keep_alive.ts";
 
@@ -35,14 +36,22 @@ export interface LeaseQuota {
   admitAny(): void;
 }
 
+/** Who renews leases: the lessor, or the server whose lessor decides when they end. */
+export interface Renewals {
+  /** Seconds that the lease has from now on; 0 if there is none. */
+  keepAlive(id: bigint): number | Promise<number>;
+}
+
 /** etcdserverpb.Lease. */
 export class LeaseHandlers {
   constructor(
     readonly lessor: Lessor,
+    readonly access: Access,
     readonly store: { readonly currentRevision: number },
     readonly quota: LeaseQuota,
     readonly header: Pick<HeaderSource, "at">,
     readonly mapError: ErrorMapper,
+    readonly renewals: Renewals = lessor,
   ) {}
 
   /** The methods to register. */
@@ -52,12 +61,12 @@ export class LeaseHandlers {
       {
         ...m.leaseGrant,
         kind: "unary",
-        handle: (r: LeaseGrantRequest) => this.grant(r),
+        handle: (r: LeaseGrantRequest, call: Call) => this.grant(r, call),
       },
       {
         ...m.leaseRevoke,
         kind: "unary",
-        handle: (r: LeaseRevokeRequest) => this.revoke(r),
+        handle: (r: LeaseRevokeRequest, call: Call) => this.revoke(r, call),
       },
       {
         ...m.leaseKeepAlive,
@@ -67,17 +76,22 @@ export class LeaseHandlers {
       {
         ...m.leaseTimeToLive,
         kind: "unary",
-        handle: (r: LeaseTimeToLiveRequest) => this.timeToLive(r),
+        handle: (r: LeaseTimeToLiveRequest, call: Call) =>
+          this.timeToLive(r, call),
       },
       {
         ...m.leaseLeases,
         kind: "unary",
-        handle: (r: LeaseLeasesRequest) => this.leases(r),
+        handle: (r: LeaseLeasesRequest, call: Call) => this.leases(r, call),
       },
     ];
   }
 
-  async grant(request: LeaseGrantRequest): Promise<LeaseGrantResponse> {
+  async grant(
+    request: LeaseGrantRequest,
+    call: Call,
+  ): Promise<LeaseGrantResponse> {
+    this.access.requireLogin(call);
     this.quota.admit(LEASE_COST_BYTES);
     const { id, ttlSeconds, revision } = await this.lessor.grant(
       request.ID,
@@ -90,9 +104,13 @@ export class LeaseHandlers {
     });
   }
 
-  async revoke(request: LeaseRevokeRequest): Promise<LeaseRevokeResponse> {
+  async revoke(
+    request: LeaseRevokeRequest,
+    call: Call,
+  ): Promise<LeaseRevokeResponse> {
+    const guard = this.access.revokeLease(call, request.ID);
     this.quota.admitAny();
-    const revision = await this.lessor.revoke(request.ID);
+    const revision = await this.lessor.revoke(request.ID, guard);
     return newLeaseRevokeResponse({ header: this.header.at(revision) });
   }
 
@@ -101,15 +119,22 @@ export class LeaseHandlers {
     out: MessageWriter<LeaseKeepAliveResponse>,
   ): LeaseKeepAliveStream {
     return new LeaseKeepAliveStream(out, {
-      keepAlive: (request: LeaseKeepAliveRequest) =>
-        this.lessor.keepAlive(request.ID),
+      keepAlive: (request: LeaseKeepAliveRequest) => {
+        this.access.requireRenew(call, request.ID);
+        return this.renewals.keepAlive(request.ID);
+      },
       header: () => this.header.at(this.store.currentRevision),
       toStatus: (error) => this.mapError(error, call.path),
     });
   }
 
   /** An unknown lease is an answer, not an error: TTL -1. */
-  timeToLive(request: LeaseTimeToLiveRequest): LeaseTimeToLiveResponse {
+  timeToLive(
+    request: LeaseTimeToLiveRequest,
+    call: Call,
+  ): LeaseTimeToLiveResponse {
+    this.access.requireLogin(call);
+    if (request.keys) this.access.requireLeaseKeys(call, [request.ID]);
     const header = this.header.at(this.store.currentRevision);
     const left = this.lessor.timeToLive(request.ID);
     if (left === undefined) {
@@ -124,7 +149,8 @@ export class LeaseHandlers {
     });
   }
 
-  leases(_request: LeaseLeasesRequest): LeaseLeasesResponse {
+  leases(_request: LeaseLeasesRequest, call: Call): LeaseLeasesResponse {
+    this.access.requireLeaseKeys(call, this.lessor.list());
     return newLeaseLeasesResponse({
       header: this.header.at(this.store.currentRevision),
       leases: this.lessor.list().map((id) => newLeaseStatus({ ID: id })),

@@ -14,6 +14,7 @@ import {
   type DefragmentResponse,
   type DowngradeRequest,
   DowngradeRequest_DowngradeAction as DowngradeAction,
+  type DowngradeResponse,
   type HashKVRequest,
   type HashKVResponse,
   type HashRequest,
@@ -25,6 +26,7 @@ import {
   newAlarmResponse,
   newDefragmentResponse,
   newDowngradeInfo,
+  newDowngradeResponse,
   newHashKVResponse,
   newHashResponse,
   newMoveLeaderResponse,
@@ -36,8 +38,14 @@ import {
   type StatusResponse,
 } from "../pb/etcdserverpb.ts";
 import type { MessageWriter, Method } from "../transport/grpc/service.ts";
+import type { Access } from "./access.ts";
 import type { HeaderSource } from "./header.ts";
 
+/**
+ * Snapshots that are sent at once. Each takes as much disk as the data while it is, and a client that does not read keeps
+ * it for as long as it likes; databases make no more than some, and a scheduled one must find room.
+ */
+const MAX_SNAPSHOTS = 2;
 /** Bytes of the file in one message of a snapshot; as etcd. */
 const SNAPSHOT_CHUNK_BYTES = 32 << 10;
 /** Bytes asked of the backend at once. */
@@ -47,7 +55,11 @@ export interface MaintenanceInfo {
   /** The version of etcd whose API this is. */
   readonly version: string;
   readonly storageVersion: string;
+  /** Major and minor version: "3.7". */
+  readonly clusterVersion: string;
   readonly memberId: bigint;
+  /** 0: nobody. Default: always this member. */
+  readonly leaderId?: () => bigint;
   readonly raftTerm: number;
 }
 
@@ -61,8 +73,12 @@ export interface MaintenanceTimings {
 
 /** etcdserverpb.Maintenance. */
 export class MaintenanceHandlers {
+  /** Under way. */
+  #snapshots = 0;
+
   constructor(
     readonly store: Store,
+    readonly access: Access,
     readonly backend: Backend,
     readonly alarms: Alarms,
     readonly quota: SpaceQuota,
@@ -75,37 +91,70 @@ export class MaintenanceHandlers {
   methods(): Method[] {
     const m = MaintenanceService.methods;
     return [
-      { ...m.alarm, kind: "unary", handle: (r: AlarmRequest) => this.alarm(r) },
+      {
+        ...m.alarm,
+        kind: "unary",
+        handle: (r: AlarmRequest, call) => {
+          if (r.action === AlarmAction.GET) this.access.requireLogin(call);
+          else this.access.requireRoot(call);
+          return this.alarm(r);
+        },
+      },
       {
         ...m.status,
         kind: "unary",
-        handle: (r: StatusRequest) => this.status(r),
+        handle: (r: StatusRequest, call) => {
+          this.access.requireLogin(call);
+          return this.status(r);
+        },
       },
       {
         ...m.defragment,
         kind: "unary",
-        handle: (r: DefragmentRequest) => this.defragment(r),
+        handle: (r: DefragmentRequest, call) => {
+          this.access.requireRoot(call);
+          return this.defragment(r);
+        },
       },
-      { ...m.hash, kind: "unary", handle: (r: HashRequest) => this.hash(r) },
+      {
+        ...m.hash,
+        kind: "unary",
+        handle: (r: HashRequest, call) => {
+          this.access.requireRoot(call);
+          return this.hash(r);
+        },
+      },
       {
         ...m.hashKV,
         kind: "unary",
-        handle: (r: HashKVRequest) => this.hashKv(r),
+        handle: (r: HashKVRequest, call) => {
+          this.access.requireRoot(call);
+          return this.hashKv(r);
+        },
       },
       {
         ...m.snapshot,
         kind: "serverStream",
-        handle: (r: SnapshotRequest, _call, out) => this.snapshot(r, out),
+        handle: (r: SnapshotRequest, call, out) => {
+          this.access.requireRoot(call);
+          return this.snapshot(r, out);
+        },
       },
       {
         ...m.moveLeader,
         kind: "unary",
-        handle: (r: MoveLeaderRequest) => this.moveLeader(r),
+        handle: (r: MoveLeaderRequest, call) => {
+          this.access.requireRoot(call);
+          return this.moveLeader(r);
+        },
       },
       {
         ...m.downgrade,
         kind: "unary",
-        handle: (r: DowngradeRequest) => this.downgrade(r),
+        handle: (r: DowngradeRequest, call) => {
+          this.access.requireRoot(call);
+          return this.downgrade(r);
+        },
       },
     ];
   }
@@ -148,7 +197,7 @@ export class MaintenanceHandlers {
       dbSize: totalBytes,
       dbSizeInUse: inUseBytes,
       dbSizeQuota: Number.isFinite(limit) ? limit : 0,
-      leader: this.info.memberId,
+      leader: this.info.leaderId?.() ?? this.info.memberId,
       raftTerm: this.info.raftTerm,
       // Fresh servers have applied nothing; etcd's index is never 0.
       raftIndex: this.store.seq + 1,
@@ -197,8 +246,23 @@ export class MaintenanceHandlers {
     });
   }
 
-  /** The database file, then the SHA-256 of all that went before. A client that stops reading stops the reading. */
   async snapshot(
+    request: SnapshotRequest,
+    out: MessageWriter<SnapshotResponse>,
+  ): Promise<void> {
+    if (this.#snapshots >= MAX_SNAPSHOTS) {
+      throw new DomainError("tooManyRequests");
+    }
+    this.#snapshots++;
+    try {
+      await this.#sendSnapshot(request, out);
+    } finally {
+      this.#snapshots--;
+    }
+  }
+
+  /** The database file, then the SHA-256 of all that went before. A client that stops reading stops the reading. */
+  async #sendSnapshot(
     _request: SnapshotRequest,
     out: MessageWriter<SnapshotResponse>,
   ): Promise<void> {
@@ -236,10 +300,13 @@ export class MaintenanceHandlers {
     return newMoveLeaderResponse();
   }
 
-  /** One version of the storage exists: there is nothing to downgrade to, and no job to cancel. */
-  downgrade(request: DowngradeRequest): never {
+  /** One version of the storage exists: there is nothing to downgrade to. Cancelling no job succeeds, as in etcd. */
+  downgrade(request: DowngradeRequest): DowngradeResponse {
     if (request.action === DowngradeAction.CANCEL) {
-      throw new DomainError("noInflightDowngrade");
+      return newDowngradeResponse({
+        header: this.header.at(this.store.currentRevision),
+        version: this.info.clusterVersion,
+      });
     }
     if (!/^\d+\.\d+(\.\d+)?$/.test(request.version)) {
       throw new DomainError("wrongDowngradeVersionFormat");

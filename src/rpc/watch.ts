@@ -1,3 +1,4 @@
+import { DomainError } from "../base/errors.ts";
 import { keyRange } from "../mvcc/key_range.ts";
 import {
   type WatchCreateRequest,
@@ -14,6 +15,7 @@ import type {
 } from "../transport/grpc/service.ts";
 import type { WatchHub } from "../watch/hub.ts";
 import type { WatchProblem, WatchStream } from "../watch/watch_stream.ts";
+import { codeName } from "../transport/grpc/status.ts";
 import { STATUS } from "./errors.ts";
 
 /** etcd takes an empty key for the smallest one. */
@@ -26,14 +28,12 @@ const REASON: Readonly<Record<WatchProblem, string>> = {
   tooManyWatchers: STATUS.tooManyRequests.message,
 };
 
-/** Who may watch what. */
+/** Who may watch what; throws `DomainError` for those who may not. `Access` is one. */
 export interface WatchPermissions {
-  /** Why the caller may not watch the range, as the client is told; undefined if it may. */
-  refusal(
-    key: Uint8Array,
-    rangeEnd: Uint8Array,
+  requireRead(
     call: Call,
-  ): string | undefined;
+    range: { readonly key: Uint8Array; readonly rangeEnd: Uint8Array },
+  ): void;
 }
 
 /** etcdserverpb.Watch. */
@@ -81,6 +81,18 @@ class WatchCall implements MessageReceiver<WatchRequest> {
     this.#stream.close();
   }
 
+  /** Why the range may not be watched, in the form that Go gives a status; clients log in again after some. */
+  #refusal(key: Uint8Array, rangeEnd: Uint8Array): string | undefined {
+    try {
+      this.permissions.requireRead(this.call, { key, rangeEnd });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      const { code, message } = STATUS[error.kind];
+      return `rpc error: code = ${codeName(code)} desc = ${message}`;
+    }
+  }
+
   #create(request: WatchCreateRequest): void {
     const { rangeEnd, startRevision, filters } = request;
     const key = request.key.length === 0 ? SMALLEST_KEY : request.key;
@@ -88,7 +100,7 @@ class WatchCall implements MessageReceiver<WatchRequest> {
       this.#stream.refuse(STATUS.compacted.message);
       return;
     }
-    const refusal = this.permissions.refusal(key, rangeEnd, this.call);
+    const refusal = this.#refusal(key, rangeEnd);
     if (refusal !== undefined) {
       this.#stream.refuse(refusal);
       return;

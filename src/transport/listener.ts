@@ -3,14 +3,15 @@ import { concatBytes, EMPTY } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { type Logger, LogThrottle } from "../base/log.ts";
 import { addressUrl, hostPort, type ListenAddress } from "./address.ts";
+import { FairReading } from "./fair_reading.ts";
 import type { Http1Handover } from "./http1_handover.ts";
 import type { Connection, ConnectionSink } from "./http2/connection.ts";
-import { looksLikeHttp2 } from "./http2_preface.ts";
+import { looksLikeHttp2, mayBeHttp1 } from "./http2_preface.ts";
 import { SocketSink } from "./socket_sink.ts";
 import { removeDeadSocket } from "./unix_socket_file.ts";
 
 export interface ListenerLimits {
-  /** A client that has not said what it speaks by then is cut off. */
+  /** A client that has not said what it speaks by then is cut off; with TLS, counted from the end of the handshake. */
   readonly firstBytesTimeoutMs: number;
   /** More connections than this are closed at once: descriptors are finite. */
   readonly maxConnections: number;
@@ -21,34 +22,34 @@ export const DEFAULT_LISTENER_LIMITS: ListenerLimits = {
   maxConnections: 20_000,
 };
 
-/** Makes the server that accepts sockets: plain ones, or those of TLS. */
-export interface SocketSource {
-  readonly isSecure: boolean;
-  createServer(onSocket: (socket: Socket) => void): Server;
+/** Makes accepted sockets secure before anything is read from them. */
+export interface SecureLayer {
+  /** Gives a socket to `onSecure` once its client may be served, and destroys it otherwise. */
+  accept(
+    socket: Socket,
+    onSecure: (socket: Socket, certificateName: string | undefined) => void,
+  ): void;
 }
 
 /** A host that is gone without a word is noticed: the kernel asks after this time, as etcd has it. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
-export const PLAIN_SOCKETS: SocketSource = {
-  isSecure: false,
-  createServer: (onSocket) =>
-    net.createServer({
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
-    }, onSocket),
-};
+/** First byte of a TLS client's first record: it is a handshake. */
+const TLS_HANDSHAKE = 0x16;
 
 export interface ListenerParts {
   /** Makes the connection of a client that speaks HTTP/2; undefined: such clients are cut off. */
   readonly http2:
-    | ((sink: ConnectionSink, peer: string) => Connection)
+    | ((
+      sink: ConnectionSink,
+      peer: string,
+      certificateName: string | undefined,
+    ) => Connection)
     | undefined;
   /** Takes clients that speak HTTP/1.1; undefined: such clients are cut off. */
   readonly http1: Http1Handover | undefined;
-  /** Default: plain. */
-  readonly source?: SocketSource;
+  /** Default: clients are not to use TLS. */
+  readonly tls?: SecureLayer | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -65,9 +66,10 @@ const LOG_PERIOD_MS = 10_000;
  */
 export class Listener {
   readonly #server: Server;
-  readonly #source: SocketSource;
+  readonly #isSecure: boolean;
   readonly #throttle: LogThrottle;
   readonly #sockets = new Set<Socket>();
+  readonly #reading: FairReading;
   readonly #connections = new Map<Socket, Connection>();
   readonly #http1 = new Set<Socket>();
   #isClosing = false;
@@ -81,8 +83,13 @@ export class Listener {
     this.#throttle = new LogThrottle(parts.log, parts.clock, {
       periodMs: LOG_PERIOD_MS,
     });
-    this.#source = parts.source ?? PLAIN_SOCKETS;
-    this.#server = this.#source.createServer((socket) => this.#accept(socket));
+    this.#reading = new FairReading(parts.clock);
+    this.#isSecure = parts.tls !== undefined;
+    this.#server = net.createServer({
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+    }, (socket) => this.#accept(socket));
   }
 
   /** Open connections, HTTP/1.1 included. */
@@ -92,7 +99,7 @@ export class Listener {
 
   /** The address with the port that was chosen, as a URL. */
   get url(): string {
-    const { isSecure } = this.#source;
+    const isSecure = this.#isSecure;
     if (this.address.kind === "unix") return addressUrl(this.address, isSecure);
     const { port } = this.#server.address() as AddressInfo;
     return addressUrl({ ...this.address, port }, isSecure);
@@ -103,7 +110,7 @@ export class Listener {
     const { address } = this;
     if (address.kind === "unix") await removeDeadSocket(address.path);
     const server = this.#server;
-    const url = addressUrl(address, this.#source.isSecure);
+    const url = addressUrl(address, this.#isSecure);
     await new Promise<void>((resolve, reject) => {
       const onError = (error: Error) =>
         reject(
@@ -163,7 +170,31 @@ export class Listener {
       socket.destroy();
       return;
     }
+    const { tls } = this.parts;
+    this.#track(socket);
+    if (tls === undefined) {
+      this.#awaitFirstBytes(socket, undefined);
+      return;
+    }
+    tls.accept(socket, (secured, certificateName) => {
+      // From here on it stands for the one below, which closes with it.
+      this.#track(secured);
+      this.#sockets.delete(socket);
+      if (this.#isClosing) secured.destroy();
+      else this.#awaitFirstBytes(secured, certificateName);
+    });
+  }
+
+  #track(socket: Socket): void {
     this.#sockets.add(socket);
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      this.#http1.delete(socket);
+      if (this.#isClosing && this.#sockets.size === 0) this.#emptied?.();
+    });
+  }
+
+  #awaitFirstBytes(socket: Socket, certificateName: string | undefined): void {
     const timer = this.parts.clock.after(
       this.limits.firstBytesTimeoutMs,
       () => socket.destroy(),
@@ -176,28 +207,39 @@ export class Listener {
       if (isHttp2 === undefined) return;
       timer.cancel();
       socket.off("data", onData);
-      if (isHttp2) this.#serveHttp2(socket, head);
+      if (isHttp2) this.#serveHttp2(socket, head, certificateName);
+      else if (head[0] === TLS_HANDSHAKE) this.#refuseTls(socket);
       else this.#serveHttp1(socket, head);
     };
     socket.on("data", onData);
-    socket.on("close", () => {
-      timer.cancel();
-      this.#sockets.delete(socket);
-      this.#http1.delete(socket);
-      if (this.#isClosing && this.#sockets.size === 0) this.#emptied?.();
-    });
+    socket.on("close", () => timer.cancel());
   }
 
-  #serveHttp2(socket: Socket, head: Uint8Array): void {
+  #refuseTls(socket: Socket): void {
+    this.#throttle.warn("client with TLS on a port without", {
+      peer: this.#peerOf(socket),
+    });
+    socket.destroy();
+  }
+
+  #serveHttp2(
+    socket: Socket,
+    head: Uint8Array,
+    certificateName: string | undefined,
+  ): void {
     const { http2, clock } = this.parts;
     if (http2 === undefined) {
       socket.destroy();
       return;
     }
-    const sink = new SocketSink(socket, clock);
-    const connection = http2(sink, this.#peerOf(socket));
+    const sink = new SocketSink(
+      socket,
+      clock,
+      () => connection.socketDrained(),
+    );
+    const connection = http2(sink, this.#peerOf(socket), certificateName);
     this.#connections.set(socket, connection);
-    socket.on("data", (chunk: Uint8Array) => connection.receive(chunk));
+    this.#reading.read(socket, (chunk) => connection.receive(chunk));
     socket.on("drain", () => connection.socketDrained());
     // A client that has closed its half does not wait for answers.
     socket.on("end", () => {
@@ -214,7 +256,7 @@ export class Listener {
 
   #serveHttp1(socket: Socket, head: Uint8Array): void {
     const { http1 } = this.parts;
-    if (http1 === undefined) {
+    if (http1 === undefined || !mayBeHttp1(head)) {
       socket.destroy();
       return;
     }

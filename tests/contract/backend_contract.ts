@@ -3,6 +3,7 @@ import {
   type Backend,
   BackendError,
   type Batch,
+  type Head,
   type LoadSink,
   type RowId,
 } from "../../src/backend/backend.ts";
@@ -16,8 +17,10 @@ export interface BackendFixture {
   create(): Backend;
   /** A second one on the same store after `backend` was closed; undefined if nothing outlives it. */
   reopen?(backend: Backend): Backend;
+  /** Space comes back when the engine thinks fit, and `defragment` does nothing. */
+  readonly compactsItself?: boolean;
   /** Removes what `create` made; every backend is closed by then. */
-  cleanUp(): void;
+  cleanUp(): void | Promise<void>;
 }
 
 /** Runs the suite that every driver passes. */
@@ -33,14 +36,14 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
         await run(backend, fixture);
       } finally {
         await backend.close();
-        fixture.cleanUp();
+        await fixture.cleanUp();
       }
     });
   };
 
   test("open() of an empty store is at seq 0, revision 1", async (backend) => {
-    assert.deepEqual(await backend.open(), { seq: 0, revision: 1 });
-    assert.deepEqual(await backend.head(), { seq: 0, revision: 1 });
+    assert.deepEqual(place(await backend.open()), { seq: 0, revision: 1 });
+    assert.deepEqual(place(await backend.head()), { seq: 0, revision: 1 });
     assert.deepEqual(await loadAll(backend), { state: [], rows: [] });
     assert.deepEqual(await backend.batchesAfter(0, 10), []);
     assert.deepEqual(rowsOf(await backend.eventsAfter(0, 1000)), []);
@@ -51,7 +54,7 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
     const rows = oddRows();
     const batch = batchOf({ seq: 1, afterRev: 1 }, rows);
     assert.equal(await backend.append(batch), "committed");
-    assert.deepEqual(await backend.head(), {
+    assert.deepEqual(place(await backend.head()), {
       seq: 1,
       revision: rows.at(-1)!.rev,
     });
@@ -76,7 +79,7 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
     const batch = batchOf({ seq: 1, afterRev: 1 }, [], [change]);
     assert.equal(batch.firstRev, batch.lastRev + 1);
     assert.equal(await backend.append(batch), "committed");
-    assert.deepEqual(await backend.head(), { seq: 1, revision: 1 });
+    assert.deepEqual(place(await backend.head()), { seq: 1, revision: 1 });
     const [found] = await backend.batchesAfter(0, 10);
     assert.deepEqual(plainState(found!.state), plainState([change]));
     assert.equal(found!.rows.length, 0);
@@ -87,7 +90,7 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
     const mine = makeBatch(1, 1, { rows: 2 });
     assert.equal(await backend.append(mine), "committed");
     assert.equal(await backend.append(makeBatch(1, 1)), "conflict");
-    assert.deepEqual(await backend.head(), { seq: 1, revision: 3 });
+    assert.deepEqual(place(await backend.head()), { seq: 1, revision: 3 });
     assert.equal(rowsOf(await backend.eventsAfter(0, 1e9)).length, 2);
   });
 
@@ -115,7 +118,7 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
     }
     await backend.trimBatches(3);
     assert.equal(await backend.append(makeBatch(1, 1)), "conflict");
-    assert.deepEqual(await backend.head(), { seq: 3, revision: 4 });
+    assert.deepEqual(place(await backend.head()), { seq: 3, revision: 4 });
   });
 
   test("append() takes a batch bigger than any buffer", async (backend) => {
@@ -139,7 +142,7 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
       [1, 2, 3, 4].map((seq) => backend.append(makeBatch(seq, seq))),
     );
     assert.deepEqual(outcomes, Array(4).fill("committed"));
-    assert.deepEqual(await backend.head(), { seq: 4, revision: 5 });
+    assert.deepEqual(place(await backend.head()), { seq: 4, revision: 5 });
   });
 
   test("batchIdAt() is the batch's id, or undefined", async (backend) => {
@@ -185,7 +188,7 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
     assert.deepEqual(left.map((batch) => batch.seq), [4, 5]);
     assert.equal(rowsOf(await backend.eventsAfter(0, 1e9)).length, 5);
     await backend.trimBatches(100);
-    assert.deepEqual(await backend.head(), { seq: 5, revision: 6 });
+    assert.deepEqual(place(await backend.head()), { seq: 5, revision: 6 });
     assert.equal(await backend.append(makeBatch(6, 6)), "committed");
   });
 
@@ -267,7 +270,7 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
     assert.equal(left.length, 750);
     assert.ok(left.every((row) => row.rev % 2 === 1));
     assert.deepEqual(await backend.valuesOf(gone.slice(0, 1)), [undefined]);
-    assert.deepEqual(await backend.head(), { seq: 1, revision: 1501 });
+    assert.deepEqual(place(await backend.head()), { seq: 1, revision: 1501 });
     const [batch] = await backend.batchesAfter(0, 1);
     assert.equal(rowsOf(batch!.rows).length, 750);
   });
@@ -405,24 +408,28 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
       assert.equal(outcome, "committed");
     }
     await Promise.all(others);
-    assert.deepEqual(await backend.head(), { seq: 29, revision: 3029 });
+    assert.deepEqual(place(await backend.head()), { seq: 29, revision: 3029 });
   });
 
-  test("size() grows with data, and defragment() gives space back", async (backend) => {
-    await backend.open();
-    await backend.append(makeBatch(1, 1, { rows: 3000, valueBytes: 1000 }));
-    const full = await backend.size();
-    assert.ok(full.inUseBytes >= 3_000_000);
-    assert.ok(full.totalBytes >= full.inUseBytes);
-    await backend.remove(
-      Array.from({ length: 3000 }, (_, i) => ({ rev: i + 2, sub: 0 })),
-    );
-    const emptied = await backend.size();
-    assert.ok(emptied.inUseBytes < 200_000, `${emptied.inUseBytes}`);
-    await backend.defragment();
-    const small = await backend.size();
-    assert.ok(small.totalBytes < 200_000, `${small.totalBytes}`);
-  });
+  test(
+    "size() grows with data, and defragment() gives space back",
+    async (backend, fixture) => {
+      await backend.open();
+      await backend.append(makeBatch(1, 1, { rows: 3000, valueBytes: 1000 }));
+      const full = await backend.size();
+      assert.ok(full.inUseBytes >= 3_000_000);
+      assert.ok(full.totalBytes >= full.inUseBytes);
+      await backend.remove(
+        Array.from({ length: 3000 }, (_, i) => ({ rev: i + 2, sub: 0 })),
+      );
+      const emptied = await backend.size();
+      assert.ok(emptied.inUseBytes < 200_000, `${emptied.inUseBytes}`);
+      await backend.defragment();
+      if (fixture.compactsItself) return;
+      const small = await backend.size();
+      assert.ok(small.totalBytes < 200_000, `${small.totalBytes}`);
+    },
+  );
 
   test("snapshot() is read in pieces whose sum is its size", async (backend) => {
     await backend.open();
@@ -490,6 +497,11 @@ export function testBackend(name: string, makeFixture: () => BackendFixture) {
       }
     },
   );
+}
+
+/** The end of the log, without the id of its last batch, which only shared databases tell. */
+function place({ seq, revision }: Head): Omit<Head, "id"> {
+  return { seq, revision };
 }
 
 /** Everything that `load` streams. */

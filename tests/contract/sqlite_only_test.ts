@@ -105,7 +105,7 @@ testSqlite(
     db.close();
     await assert.rejects(make().open(), {
       kind: "schema",
-      message: /schema has version 7, this build knows version 1/,
+      message: /schema has version 7, this build knows version 2/,
     });
   },
 );
@@ -231,6 +231,8 @@ testSqlite(
     assert.equal(await backend.batchIdAt(seq + 1), undefined);
     const gone = Array.from({ length: 60 }, (_, i) => ({ rev: i + 2, sub: 0 }));
     await backend.remove(gone);
+    await assert.rejects(append(), { kind: "noSpace" });
+    assert.equal((await backend.size()).isDiskFull, false);
     assert.equal(await append(), "committed");
   },
 );
@@ -240,6 +242,7 @@ testSqlite("rejects a big batch with noSpace as well", async (_dir, make) => {
   await backend.open();
   const big = makeBatch(1, 1, { rows: 3, valueBytes: 700_000 });
   await assert.rejects(backend.append(big), { kind: "noSpace" });
+  await backend.size();
   assert.equal(await backend.append(makeBatch(1, 1)), "committed");
 });
 

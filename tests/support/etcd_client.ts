@@ -16,6 +16,8 @@ const PROTO_DIR = new URL("../../proto/", import.meta.url).pathname;
 
 const DEFINITION = loader.loadSync([
   "etcdserverpb/rpc.proto",
+  "v3lockpb/v3lock.proto",
+  "v3electionpb/v3election.proto",
   "grpc/health/v1/health.proto",
 ], {
   includeDirs: [PROTO_DIR],
@@ -36,7 +38,7 @@ export class ServiceClient {
   constructor(
     service: grpc.ServiceClientConstructor,
     address: string,
-    options: grpc.ChannelOptions,
+    options: grpc.ClientOptions,
   ) {
     this.#client = new service(address, grpc.credentials.createInsecure(), {
       "grpc.max_receive_message_length": -1,
@@ -84,9 +86,11 @@ export class EtcdClient {
   readonly cluster: ServiceClient;
   readonly maintenance: ServiceClient;
   readonly auth: ServiceClient;
+  readonly lock: ServiceClient;
+  readonly election: ServiceClient;
   readonly health: ServiceClient;
 
-  constructor(address: string, options: grpc.ChannelOptions = {}) {
+  constructor(address: string, options: grpc.ClientOptions = {}) {
     const pb = PACKAGES.etcdserverpb;
     this.kv = new ServiceClient(pb.KV, address, options);
     this.watch = new ServiceClient(pb.Watch, address, options);
@@ -94,11 +98,39 @@ export class EtcdClient {
     this.cluster = new ServiceClient(pb.Cluster, address, options);
     this.maintenance = new ServiceClient(pb.Maintenance, address, options);
     this.auth = new ServiceClient(pb.Auth, address, options);
+    this.lock = new ServiceClient(PACKAGES.v3lockpb.Lock, address, options);
+    this.election = new ServiceClient(
+      PACKAGES.v3electionpb.Election,
+      address,
+      options,
+    );
     this.health = new ServiceClient(
       PACKAGES.grpc.health.v1.Health,
       address,
       options,
     );
+  }
+
+  /** A client that shows a token with every call. */
+  static withToken(address: string, token: string): EtcdClient {
+    const showToken: grpc.Interceptor = (options, nextCall) =>
+      new grpc.InterceptingCall(nextCall(options), {
+        start(metadata, listener, next) {
+          metadata.set("token", token);
+          next(metadata, listener);
+        },
+      });
+    return new EtcdClient(address, { interceptors: [showToken] });
+  }
+
+  /** Logs in; the client that comes back is the user's. */
+  async login(
+    address: string,
+    name: string,
+    password: string,
+  ): Promise<EtcdClient> {
+    const { token } = await this.auth.call("Authenticate", { name, password });
+    return EtcdClient.withToken(address, token);
   }
 
   put(key: string, value = "", more: Message = {}): Promise<Message> {
@@ -149,6 +181,8 @@ export class EtcdClient {
         this.cluster,
         this.maintenance,
         this.auth,
+        this.lock,
+        this.election,
         this.health,
       ]
     ) service.close();
@@ -220,10 +254,12 @@ export class WatchClient {
   async cancel(): Promise<void> {
     const closed = once(this.stream, "close").catch(() => {});
     this.stream.cancel();
+    let timer;
     await Promise.race([
       closed,
-      new Promise((resolve) => setTimeout(resolve, 100)),
+      new Promise((resolve) => timer = setTimeout(resolve, 100)),
     ]);
+    clearTimeout(timer);
   }
 }
 

@@ -38,7 +38,7 @@ export class FaultyBackend implements Backend {
   readonly #gates = new Map<FaultyCall, PromiseWithResolvers<void>>();
   readonly #calls = new Map<FaultyCall, number>();
   #isExclusive: boolean;
-  readonly #watchers = new Set<() => void>();
+  readonly #watchers = new Set<(seq: number) => void>();
 
   constructor(inner: Backend, options: { isExclusive?: boolean } = {}) {
     this.name = `faulty ${inner.name}`;
@@ -78,15 +78,15 @@ export class FaultyBackend implements Backend {
   }
 
   /** Tells those who watch, as if somebody else had committed. */
-  announceCommit(): void {
-    for (const watcher of this.#watchers) watcher();
+  announceCommit(seq: number): void {
+    for (const watcher of this.#watchers) watcher(seq);
   }
 
   open(): Promise<Head> {
     return this.#inner.open();
   }
 
-  load(sink: LoadSink): Promise<void> {
+  load(sink: LoadSink): Promise<Head> {
     return this.#call("load", () => this.#inner.load(sink));
   }
 
@@ -128,7 +128,7 @@ export class FaultyBackend implements Backend {
     return this.#call("trimBatches", () => this.#inner.trimBatches(belowSeq));
   }
 
-  watchCommits(onCommit: () => void): () => void {
+  watchCommits(onCommit: (seq: number) => void): () => void {
     const stop = this.#inner.watchCommits(onCommit);
     this.#watchers.add(onCommit);
     return () => {

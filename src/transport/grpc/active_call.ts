@@ -57,6 +57,10 @@ export abstract class ActiveCall implements Call, Expiring {
     return this.stream.connection.peer;
   }
 
+  get certificateName(): string | undefined {
+    return this.stream.connection.certificateName;
+  }
+
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
     if (this.isCancelled) this.#abort.abort();

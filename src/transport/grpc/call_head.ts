@@ -1,7 +1,7 @@
 import type { ServerStream } from "../http2/server_stream.ts";
 import type { RequestHeaders } from "../http2/stream_handler.ts";
 import { isBase64, isBinary, parseTimeoutMs } from "./metadata.ts";
-import { sendStatus } from "./response.ts";
+import { sendPlain, sendStatus } from "./response.ts";
 import type { Method } from "./service.ts";
 import { Code, type Status } from "./status.ts";
 
@@ -15,6 +15,12 @@ export interface CallHead {
   readonly isGzip: boolean;
 }
 
+/** What is told of a client's own words: they may be 64 KiB, and quoted four times as much. */
+const MAX_TOLD_CHARS = 512;
+
+/** Unsupported Media Type. */
+const NOT_GRPC = 415;
+
 /** Why there can be no call. */
 export class Refusal {
   constructor(
@@ -23,8 +29,14 @@ export class Refusal {
     readonly fields: readonly string[] = [],
   ) {}
 
+  /** Whether the request is one of gRPC, which may wait for its answer before it ends. */
+  get isGrpc(): boolean {
+    return this.httpStatus !== NOT_GRPC;
+  }
+
   send(stream: ServerStream): void {
-    sendStatus(stream, this.status, this);
+    if (this.isGrpc) sendStatus(stream, this.status, this);
+    else sendPlain(stream, this.status, this.httpStatus);
   }
 }
 
@@ -107,7 +119,7 @@ function isGrpcType(type: string): boolean {
 
 function notGrpc(type: string): Refusal {
   const message = `invalid gRPC request content-type ${quote(type)}`;
-  return new Refusal({ code: Code.InvalidArgument, message }, 415);
+  return new Refusal({ code: Code.InvalidArgument, message }, NOT_GRPC);
 }
 
 function notPost(method: string): Refusal {
@@ -137,15 +149,15 @@ function unknownMethod(path: string, table: MethodTable): Refusal {
   } else {
     const service = path.slice(1, slash);
     message = table.hasService(service)
-      ? `unknown method ${path.slice(slash + 1)} for service ${service}`
-      : `unknown service ${service}`;
+      ? `unknown method ${cut(path.slice(slash + 1))} for service ${service}`
+      : `unknown service ${cut(service)}`;
   }
   return new Refusal({ code: Code.Unimplemented, message });
 }
 
 /** A latin1 string between quotes, as Go's `%q` has it. */
 function quote(text: string): string {
-  const inner = text.replace(
+  const inner = cut(text).replace(
     /["\\]|[^\x20-\x7e]/g,
     (c) =>
       c === '"' || c === "\\"
@@ -153,4 +165,10 @@ function quote(text: string): string {
         : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
   return `"${inner}"`;
+}
+
+function cut(text: string): string {
+  return text.length > MAX_TOLD_CHARS
+    ? `${text.slice(0, MAX_TOLD_CHARS)}...`
+    : text;
 }

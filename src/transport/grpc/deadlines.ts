@@ -70,6 +70,13 @@ export class Deadlines {
     this.#size--;
   }
 
+  /** Stops the timer if it has nothing to do, instead of at the next tick. */
+  rest(): void {
+    if (this.#size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
   #start(): void {
     this.#lastTick = Math.floor(this.#clock.monotonicMs() / TICK_MS);
     this.#timer = this.#clock.every(TICK_MS, () => this.#tick());
@@ -94,8 +101,6 @@ export class Deadlines {
       this.remove(call);
       call.expire();
     }
-    if (this.#size > 0) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.rest();
   }
 }

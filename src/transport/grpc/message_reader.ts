@@ -5,8 +5,11 @@ import { PREFIX_BYTES, prefixLength } from "./message_frame.ts";
 import type { ReceiveBudget } from "./receive_budget.ts";
 import { Code, StatusError } from "./status.ts";
 
-/** A message's buffer grows with what arrives: a length that lies costs no more than what was sent. */
-const FIRST_BUFFER_BYTES = 4096;
+/**
+ * A message's buffer grows with what arrives: a length that lies costs no more than what was sent. With 4 KiB to begin
+ * with, a client that sent six bytes on each of 65,536 streams used up the memory that is there for all.
+ */
+const FIRST_BUFFER_BYTES = 128;
 
 export interface MessageReaderOptions {
   /** A message's size, decompressed or not. */
@@ -21,7 +24,7 @@ export interface MessageReaderOptions {
  *
  * `push` a chunk, then take messages with `next` until there is none. A message that lies in one chunk is a view of
  * it; others are gathered. Invariant: between two chunks it holds less than one message, and no more memory than
- * twice the bytes that have arrived of it, or 4 KiB.
+ * twice the bytes that have arrived of it, or 128 bytes.
  */
 export class MessageReader {
   readonly #options: MessageReaderOptions;

@@ -1,3 +1,4 @@
+import { utf8 } from "../../base/bytes.ts";
 import { HeaderBlock } from "../http2/header_block.ts";
 import type { ServerStream } from "../http2/server_stream.ts";
 import { encodeGrpcMessage } from "./metadata.ts";
@@ -10,6 +11,7 @@ export const OK_HEAD: HeaderBlock = new HeaderBlock([
   "application/grpc",
 ]);
 export const OK_TAIL: HeaderBlock = new HeaderBlock(["grpc-status", "0"]);
+const NO_TRAILERS: HeaderBlock = new HeaderBlock([]);
 
 /** The header fields of a status; those of OK are constants. */
 export function trailersOf(status: Status): HeaderBlock {
@@ -35,6 +37,24 @@ export function sendStatus(
     ...fields,
   ]);
   stream.sendHeaders(block, true);
+}
+
+/** The same for a client that does not speak gRPC, which is shown the message as a text. */
+export function sendPlain(
+  stream: ServerStream,
+  status: Status,
+  httpStatus: number,
+): void {
+  const block = new HeaderBlock([
+    ":status",
+    String(httpStatus),
+    "content-type",
+    "text/plain; charset=utf-8",
+    ...statusFields(status),
+  ]);
+  stream.sendHeaders(block, false);
+  stream.sendData(utf8(`${status.message}\n`));
+  stream.sendTrailers(NO_TRAILERS);
 }
 
 function statusFields({ code, message }: Status): string[] {

@@ -13,6 +13,7 @@ import type { Codec } from "./codec.ts";
 import { Deadlines } from "./deadlines.ts";
 import { MessageFrame, PREFIX_BYTES } from "./message_frame.ts";
 import { ReceiveBudget } from "./receive_budget.ts";
+import { RefusedCall } from "./refused_call.ts";
 import { OK_HEAD, OK_TAIL, sendStatus } from "./response.ts";
 import type { CallObserver, ErrorMapper, Method } from "./service.ts";
 import { DuplexCall, ServerStreamCall, StreamCall } from "./stream_call.ts";
@@ -88,9 +89,10 @@ export class GrpcServer implements StreamHandler, CallHost, MethodTable {
     return this.#activeCalls;
   }
 
-  /** Refuses new calls from now on. */
+  /** Refuses new calls from now on. With the last of those under way, the server's timer ends too. */
   beginDrain(): void {
     this.#isDraining = true;
+    this.deadlines.rest();
   }
 
   /** Ends all streaming calls: they would go on for ever. */
@@ -108,7 +110,7 @@ export class GrpcServer implements StreamHandler, CallHost, MethodTable {
     let head = this.#lastHead;
     if (head === undefined || head.headers !== headers) {
       const read = readCallHead(headers, this);
-      if (read instanceof Refusal) return read.send(stream);
+      if (read instanceof Refusal) return refuse(stream, read, endStream);
       head = this.#lastHead = read;
     }
     const { method } = head;
@@ -163,6 +165,7 @@ export class GrpcServer implements StreamHandler, CallHost, MethodTable {
   ): void {
     this.#activeCalls--;
     this.deadlines.remove(call);
+    if (this.#isDraining) this.deadlines.rest();
     if (call instanceof StreamCall) this.#streaming.delete(call);
     const durationMs = this.#clock.monotonicMs() - call.beganMs;
     this.#observer.handled(call.path, code, durationMs, bytesIn, bytesOut);
@@ -178,4 +181,13 @@ export class GrpcServer implements StreamHandler, CallHost, MethodTable {
     stream.respond(OK_HEAD, PREFIX_BYTES + size, frame, OK_TAIL);
     frame.clear();
   }
+}
+
+function refuse(
+  stream: ServerStream,
+  refusal: Refusal,
+  endStream: boolean,
+): void {
+  if (endStream || refusal.isGrpc) refusal.send(stream);
+  else stream.receiver = new RefusedCall(refusal);
 }

@@ -7,6 +7,8 @@ export interface Call {
   readonly path: string;
   /** The client's address, for logs; `"unix"` on a Unix socket. */
   readonly peer: string;
+  /** The common name of the client's certificate, checked; undefined without TLS, without one, or through the gateway. */
+  readonly certificateName: string | undefined;
   /** The first value of a metadata entry (name in lower case), or undefined. `-bin` values come decoded as latin1. */
   metadata(name: string): string | undefined;
   /** When the client stops waiting, in `Clock.monotonicMs()`; `Infinity` without `grpc-timeout`. */

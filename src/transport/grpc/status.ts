@@ -22,6 +22,15 @@ export const Code = {
 /** One of the numbers in `Code`. */
 export type Code = typeof Code[keyof typeof Code];
 
+const NAMES = new Map(
+  Object.entries(Code).map(([name, code]): [Code, string] => [code, name]),
+);
+
+/** A code's name as Go prints it: `OK`, `PermissionDenied`, …; `Code(42)` for one that there is not. */
+export function codeName(code: Code): string {
+  return code === Code.Ok ? "OK" : NAMES.get(code) ?? `Code(${code})`;
+}
+
 /** How a call ended. */
 export interface Status {
   readonly code: Code;

@@ -11,6 +11,13 @@ import { Code, type Status } from "./status.ts";
 /** What `drained()` waits for. */
 const LOW_WATER_BYTES = DEFAULT_HTTP2_LIMITS.lowWaterBytes;
 
+/**
+ * While the streams of a connection have more than this queued together, each of them counts as full once it is above
+ * the low-water mark: a client that reads nothing on thousands of watches costs 64 KiB for each of them, and not the
+ * megabyte that one alone may have. Below the mark none may count as full: `drained` and `onDrain` would not come.
+ */
+const FULL_CONNECTION_BYTES = 16 << 20;
+
 const OK: Status = { code: Code.Ok, message: "" };
 
 /**
@@ -48,23 +55,33 @@ export class StreamWriter implements MessageWriter<unknown> {
     return this.#isEnded;
   }
 
+  /** Infinity while the connection is full, and this stream has its part in it. */
   get bufferedBytes(): number {
-    return this.#stream.bufferedBytes;
+    const { bufferedBytes, connection } = this.#stream;
+    return bufferedBytes > LOW_WATER_BYTES &&
+        connection.bufferedBytes > FULL_CONNECTION_BYTES
+      ? Infinity
+      : bufferedBytes;
   }
 
   send(message: unknown): void {
     if (this.#isEnded) return;
     const size = this.#codec.size(message);
-    const framed = this.#frame(size);
+    const framed = new Uint8Array(PREFIX_BYTES + this.#checked(size));
+    writePrefix(framed, 0, size);
     this.#codec.write(message, framed, PREFIX_BYTES);
-    this.#send(framed);
+    this.#begin(size);
+    this.#stream.sendData(framed);
   }
 
+  /** The message is queued as it is: one that goes to a thousand watchers that do not read is there once. */
   sendEncoded(message: Uint8Array): void {
     if (this.#isEnded) return;
-    const framed = this.#frame(message.length);
-    framed.set(message, PREFIX_BYTES);
-    this.#send(framed);
+    const size = this.#checked(message.length);
+    const prefix = new Uint8Array(PREFIX_BYTES);
+    writePrefix(prefix, 0, size);
+    this.#begin(size);
+    this.#stream.sendData(message, prefix);
   }
 
   end(status: Status = OK): void {
@@ -110,19 +127,16 @@ export class StreamWriter implements MessageWriter<unknown> {
     }
   }
 
-  #frame(size: number): Uint8Array {
+  #checked(size: number): number {
     if (size > this.#maxBytes) throw tooLargeToSend(size, this.#maxBytes);
-    const framed = new Uint8Array(PREFIX_BYTES + size);
-    writePrefix(framed, 0, size);
-    return framed;
+    return size;
   }
 
-  #send(framed: Uint8Array): void {
-    if (!this.#hasHeaders) {
-      this.#hasHeaders = true;
-      this.#stream.sendHeaders(OK_HEAD, false);
-    }
-    this.bytesOut += framed.length - PREFIX_BYTES;
-    this.#stream.sendData(framed);
+  /** Counts a message; the first one has the headers before it. */
+  #begin(size: number): void {
+    this.bytesOut += size;
+    if (this.#hasHeaders) return;
+    this.#hasHeaders = true;
+    this.#stream.sendHeaders(OK_HEAD, false);
   }
 }

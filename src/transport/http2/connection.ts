@@ -118,6 +118,8 @@ export class Connection implements FrameHandler, SenderHost, KeepaliveHost {
     limits: Http2Limits,
     /** `127.0.0.1:1234`, for logs. */
     readonly peer: string,
+    /** Of the client's certificate, checked; undefined without one. */
+    readonly certificateName: string | undefined = undefined,
   ) {
     this.#sink = sink;
     this.#handler = handler;

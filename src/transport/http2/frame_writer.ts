@@ -58,6 +58,12 @@ export class FrameWriter {
     );
   }
 
+  /** An empty DATA frame that ends its stream: it needs no window. */
+  endData(streamId: number): void {
+    this.answerFrames++;
+    this.#frame(FrameType.Data, Flag.EndStream, streamId, NOTHING);
+  }
+
   /** `settings` is id, value, id, value… */
   settings(settings: readonly number[]): void {
     const length = settings.length / 2 * SETTING_BYTES;

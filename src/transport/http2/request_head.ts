@@ -1,7 +1,15 @@
+import { ConnectionError } from "./errors.ts";
+import { ErrorCode } from "./frame.ts";
 import type { FieldSink } from "./hpack/decoder.ts";
 import { ENTRY_OVERHEAD_BYTES } from "./hpack/dynamic_table.ts";
 import { FieldKind } from "./field_kind.ts";
 import type { RequestHeaders } from "./stream_handler.ts";
+
+/**
+ * A section that is decoded to more than so many times its limit ends the connection: fields that are an index each
+ * cost us a thousand times what they cost the client, and no client that means well comes near.
+ */
+const MAX_EXCESS = 16;
 
 /** A decoded header or trailer section, checked against RFC 9113 §8.2 and §8.3. Does not change once it is complete. */
 export class RequestHead implements RequestHeaders, FieldSink {
@@ -30,6 +38,12 @@ export class RequestHead implements RequestHeaders, FieldSink {
     this.#bytes += name.length + value.length + ENTRY_OVERHEAD_BYTES;
     if (this.#bytes > this.#maxBytes) {
       this.isTooLarge = true;
+      if (this.#bytes > MAX_EXCESS * this.#maxBytes) {
+        throw new ConnectionError(
+          ErrorCode.EnhanceYourCalm,
+          "header section much too large",
+        );
+      }
       return;
     }
     switch (kind) {

@@ -80,9 +80,12 @@ export class ServerStream {
     if (!this.isClosed) this.#sender.sendHeaders(this, block, endStream);
   }
 
-  /** Queues; the bytes must not change afterwards. */
-  sendData(bytes: Uint8Array): void {
-    if (!this.isClosed) this.#sender.sendData(this, bytes);
+  /**
+   * Queues; the bytes must not change afterwards. They are kept as they are, so that many streams may share them;
+   * `prefix` goes before them and is short.
+   */
+  sendData(bytes: Uint8Array, prefix?: Uint8Array): void {
+    if (!this.isClosed) this.#sender.sendData(this, bytes, prefix);
   }
 
   /** After all DATA; ends the stream. */

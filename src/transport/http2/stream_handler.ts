@@ -73,7 +73,8 @@ export interface BodyReader {
  *   readonly bufferedBytes: number         // DATA bytes queued behind flow control
  *   consumed(bytes: number): void          // gives receive window back (WINDOW_UPDATE gathered per turn)
  *   sendHeaders(block: HeaderBlock, endStream: boolean): void
- *   sendData(bytes: Uint8Array): void      // queues; the bytes must not change afterwards
+ *   sendData(bytes: Uint8Array, prefix?: Uint8Array): void
+ *       // queues; the bytes must not change afterwards
  *   sendTrailers(block: HeaderBlock): void // after all queued DATA, ends the stream
  *   respond(head: HeaderBlock, length: number, body: BodySource, tail: HeaderBlock): void
  *       // the unary fast path: HEADERS, one message in DATA, trailers, written in place into the

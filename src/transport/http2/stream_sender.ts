@@ -1,4 +1,5 @@
 import { assert } from "../../base/assert.ts";
+import { EMPTY } from "../../base/bytes.ts";
 import { DataQueue } from "./data_queue.ts";
 import { INITIAL_WINDOW_SIZE, MAX_WINDOW_SIZE } from "./flow_control.ts";
 import { ErrorCode, MIN_MAX_FRAME_SIZE } from "./frame.ts";
@@ -98,16 +99,25 @@ export class StreamSender {
     this.#host.scheduleFlush();
   }
 
-  sendData(stream: ServerStream, bytes: Uint8Array): void {
+  /** `prefix` and `bytes` are one piece, which is not put together before it leaves. */
+  sendData(
+    stream: ServerStream,
+    bytes: Uint8Array,
+    prefix: Uint8Array = EMPTY,
+  ): void {
     assert(stream.state & StreamState.HeadersSent, "DATA before HEADERS");
-    const { length } = bytes;
+    const length = prefix.length + bytes.length;
     if (length === 0) return;
     if (stream.bufferedBytes === 0 && this.#fits(stream, length)) {
       const at = this.#writer.beginData(stream.id, length);
-      this.#out.bytes.set(bytes, at);
+      const out = this.#out.bytes;
+      for (let i = 0; i < prefix.length; i++) out[at + i] = prefix[i]!;
+      out.set(bytes, at + prefix.length);
       this.#sent(stream, at, length);
     } else {
-      this.#queueOf(stream).push(bytes);
+      const queue = this.#queueOf(stream);
+      queue.push(prefix);
+      queue.push(bytes);
       this.#queued(stream, length);
     }
     this.#host.scheduleFlush();
@@ -189,10 +199,16 @@ export class StreamSender {
     }
   }
 
+  /** Trailers without fields are no trailers. */
   #end(stream: ServerStream, trailers: HeaderBlock): void {
     stream.state |= StreamState.LocalEnded;
-    const bytes = this.encoder.encode(trailers);
-    this.#writer.headers(stream.id, bytes, true, this.maxFrameSize);
+    if (trailers.fields.length === 0) {
+      // A HEADERS frame without fields is an error to older clients in Go (golang.org/x/net).
+      this.#writer.endData(stream.id);
+    } else {
+      const bytes = this.encoder.encode(trailers);
+      this.#writer.headers(stream.id, bytes, true, this.maxFrameSize);
+    }
     this.#host.localEnded(stream);
   }
 

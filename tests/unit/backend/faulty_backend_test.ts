@@ -38,9 +38,9 @@ Deno.test("FaultyBackend announces commits to those who still watch", async () =
   await backend.open();
   let calls = 0;
   const stop = backend.watchCommits(() => calls++);
-  backend.announceCommit();
+  backend.announceCommit(1);
   stop();
-  backend.announceCommit();
+  backend.announceCommit(1);
   assert.equal(calls, 1);
   assert.equal(backend.isExclusive, false);
 });

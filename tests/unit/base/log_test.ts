@@ -169,6 +169,12 @@ Deno.test("errorText() puts the causes behind the message", () => {
     errorText(new Error('Cannot open "a"', { cause })),
     'Cannot open "a": file is locked: 11',
   );
+  const known = new Error('Cannot open "a": file is locked', { cause });
+  assert.equal(
+    errorText(known),
+    'Cannot open "a": file is locked: 11',
+    "what is said already is not said again",
+  );
   assert.equal(errorText("text"), "text");
   assert.equal(errorText(new RangeError("")), "RangeError");
 });

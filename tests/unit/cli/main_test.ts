@@ -1,47 +1,11 @@
 import assert from "node:assert/strict";
 import { main } from "../../../src/cli/main.ts";
-import type { Process, StopSignal } from "../../../src/cli/process.ts";
 import type { ServedServer, StartServer } from "../../../src/cli/serve.ts";
 import type { Config } from "../../../src/config/config.ts";
 import { FLAGS } from "../../../src/config/flags.ts";
 import { ETCD_VERSION, STELE_VERSION } from "../../../src/config/version.ts";
-
-class FakeProcess implements Process {
-  readonly env: Record<string, string> = {};
-  out = "";
-  err = "";
-  readonly exits: number[] = [];
-  #act: ((signal: StopSignal) => void) | undefined;
-
-  readFile(path: string): Promise<string> {
-    return Promise.reject(new Error(`no such file ${path}`));
-  }
-
-  stdout(text: string): void {
-    this.out += text;
-  }
-
-  stderr(text: string): void {
-    this.err += text;
-  }
-
-  onSignal(act: (signal: StopSignal) => void): () => void {
-    this.#act = act;
-    return () => this.#act = undefined;
-  }
-
-  exit(status: number): void {
-    this.exits.push(status);
-  }
-
-  get listensToSignals(): boolean {
-    return this.#act !== undefined;
-  }
-
-  signal(signal: StopSignal): void {
-    this.#act?.(signal);
-  }
-}
+import { COMMANDS } from "../../../src/cli/commands.ts";
+import { FakeProcess } from "../../support/fake_process.ts";
 
 /** A server that does nothing; `started` resolves once it was asked to start. */
 class FakeServer {
@@ -103,7 +67,9 @@ for (const args of [["version"], ["--version"], ["serve", "--version"]]) {
   });
 }
 
-for (const args of [["help"], ["--help"], ["-h"], ["serve", "--help"]]) {
+for (
+  const args of [["serve", "--help"], ["--name=a", "-h"], ["help", "serve"]]
+) {
   Deno.test(`main() shows every flag for ${args.join(" ")}`, async () => {
     const process = new FakeProcess();
     assert.equal(await main(args, process, NEVER), 0);
@@ -116,17 +82,98 @@ for (const args of [["help"], ["--help"], ["-h"], ["serve", "--help"]]) {
   });
 }
 
+for (const args of [["help"], ["--help"], ["-h"], ["-help"]]) {
+  Deno.test(`main() shows every command for ${args.join(" ")}`, async () => {
+    const process = new FakeProcess();
+    assert.equal(await main(args, process, NEVER), 0);
+    for (const { name, summary } of COMMANDS) {
+      assert.match(process.out, new RegExp(`^  ${name} +${summary}$`, "m"));
+    }
+    assert.equal(process.err, "");
+  });
+}
+
+for (const { name } of COMMANDS) {
+  Deno.test(`main() explains ${name} alike for --help and help`, async () => {
+    const byFlag = new FakeProcess();
+    const byCommand = new FakeProcess();
+    assert.equal(await main([name, "--help"], byFlag, NEVER), 0);
+    assert.equal(await main(["help", name], byCommand, NEVER), 0);
+    assert.equal(byFlag.out.trimEnd(), byCommand.out.trimEnd());
+    assert.match(byFlag.out, /^Usage:/);
+    assert.ok(byFlag.out.includes(`stele ${name}`) || name === "serve");
+    assert.equal(byFlag.err + byCommand.err, "");
+    assert.equal(byFlag.listensToSignals, false);
+  });
+}
+
 const MISTAKES: readonly (readonly [string[], RegExp])[] = [
   [["serv"], /^stele: Cannot run "serv": .*; did you mean serve\?\n$/],
+  [["hist"], /; did you mean history\?\n$/],
+  [["help", "histroy"], /Cannot run "histroy": .*; did you mean history\?\n$/],
+  [
+    ["history"],
+    /^stele: Cannot understand .*: missing required argument 'key'\n$/,
+  ],
+  [["history", "k", "--wid=3"], /unknown option '--wid=3'.*\n$/],
+  [
+    ["history", "k", "--wdth", "3"],
+    /unknown option '--wdth'; did you mean --width\?\n$/,
+  ],
+  [["history", "k", "--values=x"], /^stele: Cannot use --values x: /],
+  [
+    ["history", "k", "--at=0"],
+    /^stele: Cannot use "0": it must be 1 or more\n$/,
+  ],
+  [
+    ["history", "k", "--at=1.5"],
+    /^stele: Cannot use "1.5": it is not an integer\n$/,
+  ],
+  [
+    ["history", "k", "--at=3", "--from=2"],
+    /^stele: Cannot use --at with --from/,
+  ],
+  [["history", ""], /^stele: Cannot use an empty key without --prefix\n$/],
+  [["history", "a", "b"], /^stele: Cannot understand .*: too many arguments/],
+  [
+    ["diff"],
+    /^stele: Cannot understand .*: required option '--from <revision>'/,
+  ],
+  [
+    ["compact"],
+    /^stele: Cannot compact: either a revision or --keep is needed\n$/,
+  ],
+  [["compact", "5", "--keep=2"], /^stele: Cannot compact: either/],
+  [["bench", "fly"], /^stele: Cannot understand .*: .*'fly' is invalid/],
+  [["bench", "--duration=3"], /^stele: Cannot use --duration "3": /],
+  [["bench", "--clients=0"], /^stele: Cannot use "0": it must be 1 or more\n$/],
+  [["completion"], /missing required argument 'shell'\n$/],
+  [["completion", "tcsh"], /'tcsh' is invalid .*bash, zsh, fish\n$/],
+  [["status", "-w", "xml"], /'xml' is invalid/],
+  [
+    ["status", "--endpoints=http://a:b"],
+    /^stele: Cannot use endpoint "http:\/\/a:b"/,
+  ],
+  [
+    ["status", "--endpoints="],
+    /^stele: Cannot connect: no endpoint is given\n$/,
+  ],
+  [
+    ["status", "--command-timeout=5"],
+    /^stele: Cannot use --command-timeout "5": /,
+  ],
   [
     ["frobnicate"],
-    /^stele: Cannot run "frobnicate": there is no such command\n$/,
+    /^stele: Cannot run "frobnicate": there is no such command; stele help lists them\n$/,
   ],
   [["serve", "now"], /^stele: Cannot use "now": it is not a flag\n$/],
   [["--nam=x"], /^stele: Cannot use --nam: .*did you mean --name\?\n$/],
   [["--max-txn-ops=x"], /^stele: Cannot use max-txn-ops "x": .*\n$/],
   [["--config-file=f"], /^stele: Cannot read "f": no such file f\n$/],
-  [["--cert-file=c", "--key-file=k"], /^stele: Cannot use cert-file, key-file/],
+  [
+    ["--cert-file=c"],
+    /^stele: Cannot serve TLS: KeyFile and CertFile must both/,
+  ],
   [["--log-outputs=/nonexistent/a/b"], /^stele: Cannot log to .*\n$/],
 ];
 

@@ -4,6 +4,11 @@ import { ConfigError } from "../../../src/config/config_error.ts";
 import { envName, FLAGS, type FlagType } from "../../../src/config/flags.ts";
 import { type ConfigWarning, parseConfig } from "../../../src/config/parse.ts";
 
+const SUITES = [
+  "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+  "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+];
+
 interface Given {
   readonly argv?: readonly string[];
   readonly env?: Record<string, string>;
@@ -69,14 +74,26 @@ Deno.test("parseConfig() has etcd's defaults", async () => {
 });
 
 /** A flag, a text for it, and what it must make of the configuration. */
+function datastore(changes: Partial<Config["datastore"]>): Config["datastore"] {
+  return { ...defaultConfig().datastore, ...changes };
+}
+
 const EFFECTS: readonly (readonly [string, string, Partial<Config>])[] = [
   ["name", "m1", {
     name: "m1",
     dataDir: "m1.etcd",
     endpoint: "sqlite://m1.etcd",
     initialCluster: "m1=http://localhost:2380",
+    snapshotDir: "m1.etcd/snapshots",
   }],
-  ["data-dir", "/d", { dataDir: "/d", endpoint: "sqlite:///d" }],
+  ["data-dir", "/d", {
+    dataDir: "/d",
+    endpoint: "sqlite:///d",
+    snapshotDir: "/d/snapshots",
+  }],
+  ["snapshot-interval", "6h", { snapshotIntervalMs: 21_600_000 }],
+  ["snapshot-retention", "1", { snapshotRetention: 1 }],
+  ["snapshot-dir", "/backup", { snapshotDir: "/backup" }],
   ["endpoint", "memory://", { endpoint: "memory://" }],
   ["endpoint", "sqlite://x", {
     endpoint: "sqlite://x",
@@ -151,11 +168,28 @@ const EFFECTS: readonly (readonly [string, string, Partial<Config>])[] = [
   ["tls-max-version", "TLS1.3", {
     tls: { ...defaultConfig().tls, maxVersion: "TLS1.3" },
   }],
-  ["cipher-suites", "A,B", {
-    tls: { ...defaultConfig().tls, cipherSuites: ["A", "B"] },
+  ["cipher-suites", SUITES.join(","), {
+    tls: { ...defaultConfig().tls, cipherSuites: SUITES },
   }],
   ["self-signed-cert-validity", "2", {
     tls: { ...defaultConfig().tls, selfSignedCertValidityYears: 2 },
+  }],
+  ["table-prefix", "two_", { datastore: datastore({ tablePrefix: "two_" }) }],
+  ["datastore-max-connections", "9", {
+    datastore: datastore({ maxConnections: 9 }),
+  }],
+  ["datastore-connect-timeout", "2s", {
+    datastore: datastore({ connectTimeoutMs: 2000 }),
+  }],
+  ["datastore-statement-timeout", "1m", {
+    datastore: datastore({ statementTimeoutMs: 60_000 }),
+  }],
+  ["datastore-cafile", "ca.pem", {
+    datastore: datastore({ caFile: "ca.pem" }),
+  }],
+  ["datastore-password", "x", { datastore: datastore({ password: "x" }) }],
+  ["datastore-password-file", "f", {
+    datastore: datastore({ passwordFile: "f" }),
   }],
   ["feature-gates", "PriorityRequest=true", {
     featureGates: { ...defaultConfig().featureGates, PriorityRequest: true },
@@ -356,7 +390,18 @@ Deno.test("parseConfig() warns that a server without fsync loses data", async ()
 
 /** Values that cannot be, or cannot be together. */
 const CONTRADICTIONS: readonly (readonly [string[], RegExp])[] = [
-  [["--endpoint=postgres://a"], /it must be sqlite/],
+  [["--endpoint=oracle://a"], /it must be sqlite/],
+  [["--table-prefix=A"], /table-prefix "A": it must be up to 40 of a-z/],
+  [["--datastore-max-connections=1"], /it must be from 2 to 1000/],
+  [["--datastore-max-connections=1001"], /it must be from 2 to 1000/],
+  [["--datastore-connect-timeout=0s"], /it must be from 1ms to 24h/],
+  [["--datastore-statement-timeout=25h"], /it must be from 1ms to 24h/],
+  [["--datastore-certfile=a"], /it needs datastore-keyfile/],
+  [
+    ["--datastore-password=secret", "--datastore-password-file=a"],
+    /^Cannot use datastore-password, .*: only one of them can be right$/,
+  ],
+  [["--endpoint=postgres://a"], /it names no database/],
   [["--listen-metrics-urls=http://a.example:1"], /must be an IP address/],
   [["--listen-client-http-urls=http://a:1"], /must be an IP address/],
   [["--listen-peer-urls=http://a:1"], /must be an IP address/],
@@ -392,10 +437,16 @@ const CONTRADICTIONS: readonly (readonly [string[], RegExp])[] = [
     /below tls-min-version/,
   ],
   [["--tls-min-version=TLS1.3", "--cipher-suites=A"], /no choice of them/],
-  [["--cert-file=c"], /cert-file and key-file belong together/],
-  [["--key-file=k"], /cert-file and key-file belong together/],
+  [["--cert-file=c"], /KeyFile and CertFile must both be present/],
+  [["--key-file=k"], /KeyFile and CertFile must both be present/],
   [["--auth-token=foo"], /must be simple or jwt/],
   [["--auth-token-ttl=0"], /must be positive/],
+  [["--snapshot-interval=-1s"], /must not be negative/],
+  [["--snapshot-retention=0"], /must be positive/],
+  [
+    ["--snapshot-interval=1h", "--endpoint=memory://"],
+    /snapshots are made of sqlite databases only/,
+  ],
   [["--bcrypt-cost=3"], /from 4 to 31/],
   [["--bcrypt-cost=32"], /from 4 to 31/],
   [["--initial-cluster-state=old"], /new or existing/],
@@ -414,22 +465,29 @@ const CONTRADICTIONS: readonly (readonly [string[], RegExp])[] = [
   ],
   [["--discovery-token=t"], /without the other/],
   [["--discovery-endpoints=e"], /without the other/],
-  // This version has no TLS yet; these must not be taken silently.
-  [["--cert-file=c", "--key-file=k"], /Cannot use cert-file, key-file/],
-  [["--trusted-ca-file=c"], /Cannot use trusted-ca-file/],
-  [["--client-cert-auth"], /Cannot use client-cert-auth/],
-  [["--client-crl-file=c"], /Cannot use client-crl-file/],
-  [["--client-cert-allowed-hostname=h"], /client-cert-allowed-hostname/],
-  [["--auto-tls"], /Cannot use auto-tls/],
-  [["--auth-token=jwt,pub-key=a"], /Cannot use auth-token/],
-  [["--listen-metrics-urls=https://127.0.0.1:1"], /has no TLS/],
-  [["--listen-client-http-urls=unixs:///a"], /has no TLS/],
+  [["--client-cert-auth"], /trusted-ca-file must name the authorities/],
+  [["--client-crl-file=c"], /trusted-ca-file must name the authorities/],
+  [["--client-cert-allowed-hostname=h"], /trusted-ca-file must name/],
+  [["--auto-tls", "--self-signed-cert-validity=0"], /must be positive/],
+  [["--cipher-suites=TLS_FOO"], /unexpected TLS cipher suite "TLS_FOO"/],
+  [
+    ["--tls-max-version=TLS1.2", "--cipher-suites=TLS_RSA_WITH_RC4_128_SHA"],
+    /with TLS1.2 alone one of these is needed: TLS_ECDHE_/,
+  ],
+  [
+    ["--listen-metrics-urls=https://127.0.0.1:1"],
+    /must be provided for metrics secure url/,
+  ],
+  [
+    ["--listen-client-http-urls=unixs:///a"],
+    /must be provided for client url unixs:\/\/\/a with HTTPS scheme/,
+  ],
   [
     [
       "--listen-client-urls=https://127.0.0.1:1",
       "--advertise-client-urls=https://a:1",
     ],
-    /has no TLS/,
+    /must be provided for client url https:\/\/127.0.0.1:1/,
   ],
 ];
 

@@ -20,11 +20,16 @@ async function open(backend: MemoryBackend, clock: FakeClock) {
   store.addTable(StateKind.Lease, lessor);
   store.addTable(StateKind.Alarm, new Alarms());
   store.addTable(StateKind.Auth, { apply: () => {} });
-  await store.load(await backend.open());
+  await backend.open();
+  await store.load();
   lessor.attachStore(store);
   await lessor.start();
   const put = (key: string, lease: bigint) =>
-    store.put(newPutRequest({ key: utf8(key), value: utf8("v"), lease }), 0);
+    store.put(
+      newPutRequest({ key: utf8(key), value: utf8("v"), lease }),
+      0,
+      () => {},
+    );
   const keys = async () => {
     const request = newRangeRequest({
       key: utf8("\0"),
@@ -110,4 +115,27 @@ Deno.test("Lessor on a Store: 10,000 leases expire together while others write",
   assert.ok(puts >= 10, `${puts} writes found their way in between`);
   assert.equal(await keys(), puts);
   assert.equal(store.currentRevision, before + 10_000 + puts);
+});
+
+Deno.test("a lessor ends no lease, and marks none, once another server has taken over", async () => {
+  const clock = new FakeClock();
+  const { store, lessor } = await open(new MemoryBackend(), clock);
+  await lessor.resign();
+  let mayEnd = true;
+  await lessor.start(() => mayEnd);
+  await lessor.grant(1n, 10);
+  mayEnd = false;
+  await assert.rejects(Promise.resolve(lessor.keepAlive(1n)), {
+    kind: "noLeader",
+  });
+  clock.advance(60_000);
+  await store.queue.drained();
+  assert.ok(lessor.has(1n), "its keys are another server's to delete");
+  await lessor.resign();
+  assert.throws(() => lessor.keepAlive(1n), { kind: "noLeader" });
+  mayEnd = true;
+  await lessor.start(() => mayEnd);
+  clock.advance(60_000);
+  await until(() => !lessor.has(1n));
+  await lessor.stop();
 });

@@ -20,10 +20,14 @@ import {
   type KeyValue,
 } from "../../../src/pb/mvccpb.ts";
 import { Random, seeds } from "../../support/random.ts";
-import { keyOf, openTestStore, reap } from "../../support/store.ts";
+import { ANYBODY, keyOf, openTestStore, reap } from "../../support/store.ts";
 
 const put = (store: Store, key: string, value: string, lease = 0n) =>
-  store.put(newPutRequest({ key: utf8(key), value: utf8(value), lease }), 0);
+  store.put(
+    newPutRequest({ key: utf8(key), value: utf8(value), lease }),
+    0,
+    ANYBODY,
+  );
 
 async function range(
   store: Store,
@@ -88,6 +92,7 @@ async function step(store: Store, model: Model, random: Random): Promise<void> {
     const { result, revision } = await store.deleteRange(
       newDeleteRangeRequest({ key: utf8(start), rangeEnd: utf8(end) }),
       0,
+      ANYBODY,
     );
     assert.equal(result.deleted, doomed.length);
     if (doomed.length > 0) model.commit(doomed.map(([k]) => [k, undefined]));
@@ -100,7 +105,7 @@ async function step(store: Store, model: Model, random: Random): Promise<void> {
         requestPut: newPutRequest({ key: utf8(k), value: utf8(v) }),
       })
     );
-    await store.txn(newTxnRequest({ success }), 0);
+    await store.txn(newTxnRequest({ success }), 0, ANYBODY);
     model.commit([...changes]);
   } else {
     const [k, v] = [key(), value()];
@@ -281,7 +286,11 @@ Deno.test("Store applies a lease's grant, its keys and its end in the order of t
 Deno.test("Store.compact() keeps a tombstone at its revision, and lets the next one remove it", async () => {
   const { store } = await openTestStore();
   await put(store, "a", "1");
-  await store.deleteRange(newDeleteRangeRequest({ key: utf8("a") }), 0);
+  await store.deleteRange(
+    newDeleteRangeRequest({ key: utf8("a") }),
+    0,
+    ANYBODY,
+  );
   await store.compact(3);
   assert.equal(await reap(store), 1);
   const page = await store.events.eventsAfter(2, 1000);

@@ -21,6 +21,7 @@ export const FILES = [
   "grpc/reflection/v1/reflection.proto",
   "grpc/reflection/v1alpha/reflection.proto",
   "mvccpb/kv.proto",
+  "stelepb/forward.proto",
   "v3electionpb/v3election.proto",
   "v3lockpb/v3lock.proto",
 ];
@@ -62,6 +63,7 @@ const PACKAGES = [
   "grpc.reflection.v1",
   "grpc.reflection.v1alpha",
   "mvccpb",
+  "stelepb",
   "v3electionpb",
   "v3lockpb",
 ];

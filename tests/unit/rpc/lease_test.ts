@@ -19,12 +19,14 @@ import type {
   MessageWriter,
 } from "../../../src/transport/grpc/service.ts";
 import { Code, type Status } from "../../../src/transport/grpc/status.ts";
+import { newAccess } from "../../support/access.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { Disk, LeaseProcess, turn } from "../lease/lease_process.ts";
 
 const CALL: Call = {
   path: "/etcdserverpb.Lease/LeaseKeepAlive",
   peer: "127.0.0.1:1",
+  certificateName: undefined,
   metadata: () => undefined,
   deadlineMs: Infinity,
   isCancelled: false,
@@ -80,13 +82,14 @@ async function newService() {
   const header = new HeaderSource(1n, 2n, 3);
   const service = new LeaseHandlers(
     process.lessor,
+    newAccess(),
     process,
     quota,
     header,
     errorMapper(NO_LOG),
   );
   const grant = (id: bigint, ttl: number) =>
-    service.grant(newLeaseGrantRequest({ ID: id, TTL: ttl }));
+    service.grant(newLeaseGrantRequest({ ID: id, TTL: ttl }), CALL);
   const open = () => {
     const out = new Sent();
     const stream = service.keepAlive(CALL, out);
@@ -118,7 +121,10 @@ Deno.test("LeaseHandlers.methods() has all five of etcd's", async () => {
 Deno.test("LeaseHandlers.grant() answers the TTL granted, at the current revision", async () => {
   const { process, service, quota } = await newService();
   process.disk.revision = 7;
-  const answer = await service.grant(newLeaseGrantRequest({ ID: 5n, TTL: 1 }));
+  const answer = await service.grant(
+    newLeaseGrantRequest({ ID: 5n, TTL: 1 }),
+    CALL,
+  );
   assert.equal(answer.ID, 5n);
   assert.equal(answer.TTL, 2);
   assert.equal(revisionOf(answer.header), 7);
@@ -132,18 +138,21 @@ Deno.test("LeaseHandlers.grant() and revoke() obey the alarms as etcd does", asy
   await assert.rejects(grant(2n, 5), { kind: "noSpace" });
   quota.refusal = "corrupt";
   await assert.rejects(grant(2n, 5), { kind: "corrupt" });
-  await assert.rejects(service.revoke(newLeaseRevokeRequest({ ID: 1n })), {
-    kind: "corrupt",
-  });
+  await assert.rejects(
+    service.revoke(newLeaseRevokeRequest({ ID: 1n }), CALL),
+    {
+      kind: "corrupt",
+    },
+  );
   quota.refusal = "noSpace";
-  await service.revoke(newLeaseRevokeRequest({ ID: 1n }));
+  await service.revoke(newLeaseRevokeRequest({ ID: 1n }), CALL);
 });
 
 Deno.test("LeaseHandlers.revoke() answers the revision at which the keys are gone", async () => {
   const { process, service, grant } = await newService();
   await grant(1n, 5);
   process.put("a", 1n);
-  const answer = await service.revoke(newLeaseRevokeRequest({ ID: 1n }));
+  const answer = await service.revoke(newLeaseRevokeRequest({ ID: 1n }), CALL);
   assert.equal(revisionOf(answer.header), 3);
 });
 
@@ -151,6 +160,7 @@ Deno.test("LeaseHandlers.timeToLive() of an unknown lease is -1, with keys only 
   const { clock, process, service, grant } = await newService();
   const unknown = service.timeToLive(
     newLeaseTimeToLiveRequest({ ID: 9n, keys: true }),
+    CALL,
   );
   assert.equal(unknown.ID, 9n);
   assert.equal(unknown.TTL, -1);
@@ -160,10 +170,11 @@ Deno.test("LeaseHandlers.timeToLive() of an unknown lease is -1, with keys only 
   process.put("b", 1n);
   process.put("a", 1n);
   clock.advance(2500);
-  const bare = service.timeToLive(newLeaseTimeToLiveRequest({ ID: 1n }));
+  const bare = service.timeToLive(newLeaseTimeToLiveRequest({ ID: 1n }), CALL);
   assert.deepEqual([bare.TTL, bare.grantedTTL, bare.keys], [7, 10, []]);
   const full = service.timeToLive(
     newLeaseTimeToLiveRequest({ ID: 1n, keys: true }),
+    CALL,
   );
   assert.deepEqual(full.keys, [utf8("a"), utf8("b")]);
 });
@@ -172,7 +183,7 @@ Deno.test("LeaseHandlers.leases() gives the soonest to end first", async () => {
   const { service, grant } = await newService();
   await grant(1n, 20);
   await grant(-2n, 10);
-  const { leases } = service.leases(newLeaseLeasesRequest());
+  const { leases } = service.leases(newLeaseLeasesRequest(), CALL);
   assert.deepEqual(leases.map(({ ID }) => ID), [-2n, 1n]);
 });
 

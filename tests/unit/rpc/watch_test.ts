@@ -17,6 +17,7 @@ import type {
   MessageReceiver,
   MessageWriter,
 } from "../../../src/transport/grpc/service.ts";
+import { DomainError } from "../../../src/base/errors.ts";
 import { Code, type Status } from "../../../src/transport/grpc/status.ts";
 import { FakeWriter, type Received } from "../watch/fake_writer.ts";
 import { show, WatchFixture } from "../watch/fixture.ts";
@@ -28,6 +29,7 @@ const DENIED =
 const CALL: Call = {
   path: "/etcdserverpb.Watch/Watch",
   peer: "127.0.0.1:1",
+  certificateName: undefined,
   metadata: () => undefined,
   deadlineMs: Infinity,
   isCancelled: false,
@@ -59,7 +61,7 @@ class WatchCallFixture extends WatchFixture {
   readonly writer = new FakeCallWriter();
   readonly receiver: MessageReceiver<WatchRequest>;
 
-  constructor(permissions: WatchPermissions = { refusal: () => undefined }) {
+  constructor(permissions: WatchPermissions = { requireRead: () => {} }) {
     super({ maxStreamBufferBytes: 64 << 10, maxUnreadControlBytes: 1000 });
     this.history.put("a", "b");
     this.receiver = watchMethod(this.hub, permissions).open(CALL, this.writer);
@@ -84,9 +86,7 @@ class WatchCallFixture extends WatchFixture {
 }
 
 Deno.test("watchMethod() is the Watch method of etcd's API", () => {
-  const method = watchMethod(new WatchFixture().hub, {
-    refusal: () => undefined,
-  });
+  const method = watchMethod(new WatchFixture().hub, { requireRead: () => {} });
   assert.equal(method.path, "/etcdserverpb.Watch/Watch");
   assert.equal(method.kind, "duplex");
   assert.equal(method.request, WatchRequestCodec);
@@ -123,10 +123,10 @@ Deno.test("Watch refuses a bad create request with one response, and the stream 
 Deno.test("Watch asks for permission with the range as it is meant, and tells the reason", () => {
   const asked: string[] = [];
   const f = new WatchCallFixture({
-    refusal: (key, rangeEnd, call) => {
+    requireRead: (call, { key, rangeEnd }) => {
       assert.equal(call, CALL);
       asked.push(`${text(key)}..${text(rangeEnd)}`);
-      return text(key) === "secret" ? DENIED : undefined;
+      if (text(key) === "secret") throw new DomainError("permissionDenied");
     },
   });
   const [r] = f.create({ key: utf8("secret"), rangeEnd: utf8("secreu") });

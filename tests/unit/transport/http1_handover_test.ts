@@ -116,6 +116,16 @@ for (const mode of MODES) {
     assert.match(await readUntil(client, "<abcdef>"), /<abcdef>/);
   });
 
+  Deno.test(`${name} cuts a client off that asks on and on before it is answered`, async () => {
+    let asked = 0;
+    await using port = await Port.open(mode, () => void asked++);
+    const client = await port.connect();
+    await write(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100));
+    assert.equal(await readUntil(client), "");
+    assert.ok(asked <= 32, `${asked}`);
+    assert.equal(port.sockets[0]!.destroyed, true);
+  });
+
   Deno.test(`${name} answers what is no HTTP with 400, and closes`, async () => {
     await using port = await Port.open(mode, () => assert.fail("served"));
     const client = await port.connect();

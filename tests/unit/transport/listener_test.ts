@@ -426,6 +426,19 @@ Deno.test("Listener.listen() names the address that is taken", async () => {
   );
 });
 
+Deno.test("Listener closes a client that speaks TLS, and says so once", async () => {
+  await using fixture = await Fixture.open();
+  for (let i = 0; i < 2; i++) {
+    const client = await fixture.connect();
+    await client.send(Uint8Array.of(0x16, 3, 1, 0, 5, 1, 0, 0, 1, 3));
+    assert.equal(await client.read(), undefined);
+  }
+  assert.deepEqual(
+    fixture.log.entries.map(({ msg }) => msg),
+    ["client with TLS on a port without"],
+  );
+});
+
 Deno.test("Listener on a Unix socket serves both protocols, and removes the file", async () => {
   const dir = await Deno.makeTempDir();
   const path = `${dir}/s.sock`;

@@ -7,12 +7,16 @@ import { BackendError } from "../../backend.ts";
 export class DataDir {
   readonly databasePath: string;
   readonly walPath: string;
+  readonly markPath: string;
+  readonly reservePath: string;
   #lock: Deno.FsFile;
   #snapshots = 0;
 
   private constructor(readonly path: string, lock: Deno.FsFile) {
     this.databasePath = `${path}/stele.db`;
     this.walPath = `${this.databasePath}-wal`;
+    this.markPath = `${this.databasePath}-mark`;
+    this.reservePath = `${path}/stele.reserve`;
     this.#lock = lock;
   }
 
@@ -29,7 +33,7 @@ export class DataDir {
           `Cannot open ${
             JSON.stringify(path)
           }: it is locked by another process`,
-          { kind: "locked" },
+          { kind: "locked", cure: LOCKED_CURE },
         );
       }
       for (const { name } of Deno.readDirSync(path)) {
@@ -57,9 +61,27 @@ export class DataDir {
     }
   }
 
+  /** Tells the files that have these names now from others that take their place; they may be gone, too. */
+  fileIdentities(): string {
+    return [this.databasePath, this.walPath].map(identityOf).join();
+  }
+
   /** Gives the lock back. */
   close(): void {
     this.#lock.close();
+  }
+}
+
+const LOCKED_CURE =
+  "stop the server that has it, or wait until it has ended; or use another --data-dir";
+
+function identityOf(path: string): string {
+  try {
+    const { dev, ino } = Deno.statSync(path);
+    return `${dev}/${ino}`;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "gone";
+    throw error;
   }
 }
 

@@ -1,4 +1,5 @@
-import type { BackendErrorKind, Head, RowId } from "../../backend.ts";
+import type { ErrorParts } from "../thread_messages.ts";
+import type { Head } from "../../backend.ts";
 
 /**
  * What the two halves of the driver say to each other. Appends that fit go through the `Mailbox`;
@@ -79,19 +80,16 @@ export interface BatchMessage {
   readonly ops: ArrayBuffer;
 }
 
-/** From the worker. `rows` and `state` are a part of a load, to be acknowledged with `loaded`. */
+/**
+ * From the worker. `rows` and `state` are a part of a load, to be acknowledged with `loaded`; a `notice` is for the
+ * log, about work that nobody asked for.
+ */
 export type Answer =
+  | { readonly notice: ErrorParts }
   | { readonly request: number; readonly ok: unknown }
   | { readonly request: number; readonly error: ErrorParts }
   | { readonly request: number; readonly rows: Uint8Array }
   | { readonly request: number; readonly state: Uint8Array };
-
-/** A `BackendError` on its way between threads. */
-export interface ErrorParts {
-  readonly kind: BackendErrorKind;
-  readonly message: string;
-  readonly cause: string | undefined;
-}
 
 /** Starts the worker. Answered as request 0, with a `Head`. */
 export interface Start {
@@ -110,15 +108,6 @@ export interface DatabaseOptions {
 
 export const START_REQUEST = 0;
 
-export interface ValuesAnswer {
-  /** The records, one behind the other. */
-  readonly bytes: Uint8Array;
-  /** Length of each record in the order asked for; `MISSING` where the row is gone. */
-  readonly sizes: Uint32Array;
-}
-
-export const MISSING = 0xffffffff;
-
 export interface BatchAnswer {
   readonly seq: number;
   readonly id: Uint8Array;
@@ -135,14 +124,3 @@ export interface SnapshotAnswer {
 }
 
 export type OpenAnswer = Head;
-
-/** Row ids as pairs of numbers, in a Float64Array's buffer. */
-export function packRowIds(rows: readonly RowId[]): ArrayBuffer {
-  const packed = new Float64Array(rows.length * 2);
-  let at = 0;
-  for (const { rev, sub } of rows) {
-    packed[at++] = rev;
-    packed[at++] = sub;
-  }
-  return packed.buffer;
-}

@@ -1,3 +1,4 @@
+import { errorParts } from "../thread_messages.ts";
 import { receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../../../base/assert.ts";
 import { type AppendOutcome, BackendError } from "../../backend.ts";
@@ -5,13 +6,7 @@ import type { DataDir } from "./data_dir.ts";
 import type { Database, LoadWindow } from "./database.ts";
 import { type Job, Step } from "./job.ts";
 import { type Mailbox, SlotOutcome } from "./mailbox.ts";
-import type {
-  Answer,
-  BatchMessage,
-  ErrorParts,
-  Op,
-  Request,
-} from "./protocol.ts";
+import type { Answer, BatchMessage, Op, Request } from "./protocol.ts";
 import { SnapshotFiles } from "./snapshot_files.ts";
 import { toBackendError } from "./sqlite_error.ts";
 
@@ -26,6 +21,7 @@ export class RequestLoop {
   readonly #port: MessagePort;
   readonly #answer: (answer: Answer, transfer: ArrayBuffer[]) => void;
   readonly #snapshots: SnapshotFiles;
+  readonly #dir: string;
   readonly #jobs: RunningJob[] = [];
   readonly #loads = new Map<number, Load>();
   readonly #copies: number[] = [];
@@ -46,6 +42,7 @@ export class RequestLoop {
     this.#port = parts.port;
     this.#answer = answer;
     this.#snapshots = new SnapshotFiles(parts.dir);
+    this.#dir = JSON.stringify(parts.dir.path);
   }
 
   /** Serves until a close was asked for; returns that request. The thread sleeps in here. */
@@ -56,7 +53,7 @@ export class RequestLoop {
       const copy = this.#copies.shift();
       if (copy !== undefined) await this.#copy(copy);
       else if (!busy && this.#closing === undefined) {
-        if (this.#database.checkpointDue) this.#database.checkpoint();
+        if (this.#database.checkpointDue) this.#checkpoint();
         else this.#mailbox.sleep(rings);
       }
     }
@@ -76,8 +73,15 @@ export class RequestLoop {
       this.#receive(received.message);
       this.#appendFromSlot();
     }
-    if (this.#database.checkpointOverdue) this.#database.checkpoint();
+    if (this.#database.checkpointOverdue) this.#checkpoint();
     return this.#runSlice() || busy;
+  }
+
+  #checkpoint(): void {
+    const failure = this.#database.checkpoint();
+    if (failure !== undefined) {
+      this.#answer({ notice: errorParts(failure) }, []);
+    }
   }
 
   #appendFromSlot(): boolean {
@@ -262,7 +266,8 @@ export class RequestLoop {
 
   /** What the world did is answered; what we did wrong ends the worker. */
   #reject(request: number, op: Op, error: unknown): void {
-    const known = toBackendError(ACTION[op], error);
+    const action = op === "load" ? `load ${this.#dir}` : ACTION[op];
+    const known = toBackendError(action, error);
     if (known === undefined) throw error;
     this.#answer({ request, error: errorParts(known) }, []);
   }
@@ -288,11 +293,6 @@ const ACTION: Record<Op, string> = {
   closeSnapshot: "close a snapshot",
   close: "close",
 };
-
-export function errorParts(error: BackendError): ErrorParts {
-  const cause = error.cause instanceof Error ? error.cause.message : undefined;
-  return { kind: error.kind, message: error.message, cause };
-}
 
 interface RunningJob {
   readonly request: number;

@@ -1,9 +1,15 @@
 import type { DatabaseSync } from "node:sqlite";
-import { BackendError } from "../../backend.ts";
+import { addChecksum } from "../../checksum.ts";
 import { RecordColumns } from "../../record.ts";
+import { MAX_SUB, ROW_HEADER_BYTES } from "../../row_block.ts";
 import type { RowBlockWriter } from "../../row_block_writer.ts";
 import { prepare, type Statement } from "./statement.ts";
-import { SELECT_BYTES_BETWEEN, SELECT_ROWS_AFTER } from "./sql.ts";
+import { checkRow, corrupt, hasChecksums } from "./checksums.ts";
+import {
+  SELECT_BYTES_BETWEEN,
+  SELECT_ROWS_AFTER,
+  SELECT_ROWS_AFTER_UNCHECKED,
+} from "./sql.ts";
 
 /** Rows that one slice reads at most: about 0.4 ms for rows of 512 B. */
 const SLICE_ROWS = 256;
@@ -13,15 +19,20 @@ const SLICE_BYTES = 256 * 1024;
 
 /**
  * Reads rows in (rev, sub) order, a slice at a time. Nothing stays open between slices, so appends and
- * checkpoints happen freely in between; what they add has a higher revision.
+ * checkpoints happen freely in between; what they add has a higher revision. Each row is held against its checksum.
  */
 export class RowScan {
   readonly #rows: Statement<number[]>;
-  readonly #bytes: Statement<[bytes: Uint8Array]>;
+  readonly #bytes: Statement<[bytes: Uint8Array | null]>;
   readonly #columns = new RecordColumns();
+  /** Of the checksums of all rows that were written. */
+  sum = 0;
 
   constructor(db: DatabaseSync) {
-    this.#rows = prepare(db, SELECT_ROWS_AFTER);
+    this.#rows = prepare(
+      db,
+      hasChecksums(db) ? SELECT_ROWS_AFTER : SELECT_ROWS_AFTER_UNCHECKED,
+    );
     this.#bytes = prepare(db, SELECT_BYTES_BETWEEN);
   }
 
@@ -38,6 +49,7 @@ export class RowScan {
     let size = 0;
     for (; count < rows.length; count++) {
       const row = rows[count]!;
+      if (!isSane(row)) throw corrupt(`row ${row[REV]}/${row[SUB]} is damaged`);
       const rowBytes = row[KEY_BYTES]! + row[VALUE_BYTES]!;
       if (count > 0 && size + rowBytes > SLICE_BYTES) break;
       size += rowBytes;
@@ -51,10 +63,12 @@ export class RowScan {
       last[SUB]!,
       count,
     )!;
-    if (bytes.length !== size) {
-      throw new BackendError("Cannot read rows: their bytes do not add up", {
-        kind: "corrupt",
-      });
+    if (bytes?.length !== size) {
+      throw corrupt(
+        `the bytes of row ${first[REV]}/${
+          first[SUB]
+        } or one behind it do not add up`,
+      );
     }
     return { rows, count, bytes };
   }
@@ -85,13 +99,15 @@ export class RowScan {
       columns.version = row[VERSION]!;
       columns.leaseHigh = row[LEASE_HIGH]! >>> 0;
       columns.leaseLow = row[LEASE_LOW]!;
-      out.add(columns, {
-        source: slice.bytes,
-        sub: row[SUB]!,
-        deleted: row[DELETED] !== 0,
-      });
+      const start = out.byteLength + ROW_HEADER_BYTES;
+      const sub = row[SUB]!;
+      const deleted = row[DELETED] !== 0;
+      const crc = row[CRC]!;
+      out.add(columns, { source: slice.bytes, sub, deleted });
+      checkRow(out.from(start), { rev, sub, deleted, crc });
+      this.sum = addChecksum(this.sum, crc);
       cursor.rev = rev;
-      cursor.sub = row[SUB]!;
+      cursor.sub = sub;
     }
     return false;
   }
@@ -110,6 +126,14 @@ export interface RowSlice {
   readonly bytes: Uint8Array;
 }
 
+/** Whether all numbers can be what they are called: the checksum says the rest. */
+function isSane(row: readonly number[]): boolean {
+  for (const value of row) if (!Number.isSafeInteger(value)) return false;
+  const sub = row[SUB]!;
+  return sub >= 0 && sub <= MAX_SUB && row[REV]! > 0 && row[CREATE_REV]! >= 0 &&
+    row[VERSION]! >= 0;
+}
+
 /** Where the columns of `SELECT_ROWS_AFTER` are. */
 const REV = 0;
 const SUB = 1;
@@ -120,3 +144,4 @@ const VERSION = 5;
 const LEASE_HIGH = 6;
 const LEASE_LOW = 7;
 const DELETED = 8;
+const CRC = 9;

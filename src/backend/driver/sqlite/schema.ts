@@ -9,6 +9,7 @@ import {
 import { StateKind } from "../../state_change.ts";
 import type { DatabaseOptions } from "./protocol.ts";
 import * as sql from "./sql.ts";
+import { stateSumOf } from "./checksums.ts";
 import { execute, prepare } from "./statement.ts";
 import { PAGE_BYTES } from "./wal_budget.ts";
 
@@ -74,5 +75,22 @@ export function createOrCheckSchema(db: DatabaseSync, path: string): void {
       { kind: "schema" },
     );
   }
-  checkSchemaVersion(Number(text(row[0])), path);
+  const version = Number(text(row[0]));
+  checkSchemaVersion(version, path);
+  if (version < SCHEMA_VERSION) migrate(db);
+}
+
+/** Adds the checksums, at once or not at all; takes no longer for a large file. */
+function migrate(db: DatabaseSync): void {
+  execute(db, "BEGIN IMMEDIATE");
+  try {
+    for (const statement of sql.MIGRATE_FROM_1) execute(db, statement);
+    prepare(db, sql.UPDATE_SUMS).run(stateSumOf(db));
+    db.prepare(sql.STATE_SQL[StateKind.Meta].upsert)
+      .run(SCHEMA_VERSION_KEY, utf8(String(SCHEMA_VERSION)));
+    execute(db, "COMMIT");
+  } catch (error) {
+    if (db.isTransaction) execute(db, "ROLLBACK");
+    throw error;
+  }
 }

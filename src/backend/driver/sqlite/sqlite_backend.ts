@@ -12,20 +12,24 @@ import {
   type Snapshot,
 } from "../../backend.ts";
 import { decodeState, encodeState } from "../../state_codec.ts";
+import {
+  errorOf,
+  ownBytes,
+  packRowIds,
+  recordsIn,
+  type ValuesAnswer,
+} from "../thread_messages.ts";
 import { Mailbox, SlotOutcome } from "./mailbox.ts";
 import {
   type Answer,
   type BatchAnswer,
   type DatabaseOptions,
-  type ErrorParts,
-  MISSING,
-  packRowIds,
   type Request,
   type SnapshotAnswer,
   type Start,
   START_REQUEST,
-  type ValuesAnswer,
 } from "./protocol.ts";
+import { toBackendError } from "./sqlite_error.ts";
 import { workerOptions } from "./worker_options.ts";
 
 export interface SqliteOptions {
@@ -118,11 +122,12 @@ export class SqliteBackend implements Backend {
     }
   }
 
-  async load(sink: LoadSink): Promise<void> {
+  async load(sink: LoadSink): Promise<Head> {
     const request = ++this.#lastRequest;
     this.#loads.set(request, sink);
     try {
       await this.#send<void>({ request, op: "load" });
+      return await this.head();
     } finally {
       this.#loads.delete(request);
     }
@@ -171,19 +176,13 @@ export class SqliteBackend implements Backend {
   }
 
   async valuesOf(rows: readonly RowId[]): Promise<(Uint8Array | undefined)[]> {
-    const packed = packRowIds(rows);
+    const packed = packRowIds(rows).buffer;
     const request = ++this.#lastRequest;
-    const { bytes, sizes } = await this.#send<ValuesAnswer>(
+    const answer = await this.#send<ValuesAnswer>(
       { request, op: "valuesOf", rows: packed },
       [packed],
     );
-    const values: (Uint8Array | undefined)[] = [];
-    let at = 0;
-    for (const size of sizes) {
-      if (size === MISSING) values.push(undefined);
-      else values.push(bytes.subarray(at, at += size));
-    }
-    return values;
+    return recordsIn(answer);
   }
 
   eventsAfter(rev: number, maxBytes: number): Promise<Uint8Array> {
@@ -196,7 +195,7 @@ export class SqliteBackend implements Backend {
   }
 
   remove(rows: readonly RowId[]): Promise<void> {
-    const packed = packRowIds(rows);
+    const packed = packRowIds(rows).buffer;
     const request = ++this.#lastRequest;
     return this.#send({ request, op: "remove", rows: packed }, [packed]);
   }
@@ -210,7 +209,7 @@ export class SqliteBackend implements Backend {
   }
 
   /** Nobody else can commit: `onCommit` is never called. */
-  watchCommits(_onCommit: () => void): () => void {
+  watchCommits(_onCommit: (seq: number) => void): () => void {
     return ignore;
   }
 
@@ -274,13 +273,13 @@ export class SqliteBackend implements Backend {
     const ops = encodeState(batch.state);
     const link = this.#link;
     if (link === undefined || !link.mailbox.fits(rows.length + ops.length)) {
-      const moved = ownBuffer(rows);
+      const moved = ownBytes(rows).buffer;
       return this.#send({
         request,
         op: "append",
         batch: {
           seq,
-          id: ownBuffer(id),
+          id: ownBytes(id).buffer,
           firstRev,
           lastRev,
           timeMs,
@@ -333,9 +332,14 @@ export class SqliteBackend implements Backend {
   }
 
   #receive(answer: Answer): void {
+    if ("notice" in answer) {
+      const { message: error, cure } = answer.notice;
+      this.#log?.warn("checkpoint failed; it is tried again", { error, cure });
+      return;
+    }
     if ("ok" in answer) return this.#settle(answer.request, answer.ok);
     if ("error" in answer) {
-      return this.#reject(answer.request, toError(answer.error));
+      return this.#reject(answer.request, errorOf(answer.error));
     }
     const sink = this.#loads.get(answer.request);
     if (sink === undefined) return;
@@ -430,23 +434,6 @@ function makeDir(dir: string): string {
     Deno.mkdirSync(dir, { recursive: true, mode: 0o700 });
     return Deno.realPathSync(dir);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new BackendError(`Cannot open ${JSON.stringify(dir)}: ${reason}`, {
-      cause: error,
-    });
+    throw toBackendError(`open ${JSON.stringify(dir)}`, error) ?? error;
   }
-}
-
-/** A buffer that holds `bytes` and nothing else, so that it can be moved to the worker. */
-function ownBuffer(bytes: Uint8Array): ArrayBuffer {
-  const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) {
-    return buffer;
-  }
-  return new Uint8Array(bytes).buffer;
-}
-
-function toError(parts: ErrorParts): BackendError {
-  const cause = parts.cause === undefined ? undefined : new Error(parts.cause);
-  return new BackendError(parts.message, { kind: parts.kind, cause });
 }

@@ -23,11 +23,21 @@ export type FullRow = [
   leaseHigh: number,
   leaseLow: number,
   deleted: number,
+  crc: number,
+];
+
+/** `BatchRow` with its sums and checksum. */
+export type CheckedBatchRow = [
+  ...batch: BatchRow,
+  rowsSum: number,
+  stateSum: number,
+  crc: number,
 ];
 
 interface StateStatements {
   readonly upsert: Statement;
   readonly remove: Statement;
+  readonly select: Statement<[value: Uint8Array]>;
   readonly after: Statement<[key: Uint8Array, value: Uint8Array]>;
 }
 
@@ -35,22 +45,28 @@ export function prepareStatements(db: DatabaseSync) {
   const state = (kind: StateKind): StateStatements => ({
     upsert: prepare(db, sql.STATE_SQL[kind].upsert),
     remove: prepare(db, sql.STATE_SQL[kind].remove),
+    select: prepare(db, sql.STATE_SQL[kind].select),
     after: prepare(db, sql.STATE_SQL[kind].after),
   });
   return {
     begin: prepare(db, "BEGIN IMMEDIATE"),
     commit: prepare(db, "COMMIT"),
     rollback: prepare(db, "ROLLBACK"),
-    head: prepare<[seq: number, lastRev: number]>(db, sql.SELECT_HEAD),
+    lastBatch: prepare<CheckedBatchRow>(db, sql.SELECT_LAST_BATCH),
     insertBatch: prepare(db, sql.INSERT_BATCH),
     insertRow: prepare(db, sql.INSERT_ROW),
     insertRows: prepare(db, sql.INSERT_ROWS),
     batchId: prepare<[id: Uint8Array]>(db, sql.SELECT_BATCH_ID),
-    batchesAfter: prepare<BatchRow>(db, sql.SELECT_BATCHES_AFTER),
+    batchesAfter: prepare<CheckedBatchRow>(
+      db,
+      sql.SELECT_CHECKED_BATCHES_AFTER,
+    ),
     firstSeq: prepare<[seq: number | null]>(db, sql.SELECT_FIRST_SEQ),
     deleteBatches: prepare(db, sql.DELETE_BATCHES_BELOW),
-    row: prepare<FullRow>(db, sql.SELECT_ROW),
-    deleteRow: prepare(db, sql.DELETE_ROW),
+    row: prepare<FullRow>(db, sql.SELECT_CHECKED_ROW),
+    deleteRow: prepare<[crc: number]>(db, sql.DELETE_ROW),
+    removed: prepare<[sum: number]>(db, sql.SELECT_REMOVED),
+    updateRemoved: prepare(db, sql.UPDATE_REMOVED),
     checkpoint: prepare<[busy: number]>(db, sql.CHECKPOINT_PASSIVE),
     truncate: prepare<[busy: number]>(db, sql.CHECKPOINT_TRUNCATE),
     vacuum: prepare<[]>(db, sql.INCREMENTAL_VACUUM),

@@ -17,6 +17,9 @@ const SCRATCH_BYTES = 1024;
 /** Characters per call of `String.fromCharCode`, whose arguments go on the stack. */
 const CHARS_PER_CALL = 4096;
 
+/** Table size updates at the beginning of a block: the smallest size since the last one, and the last (§4.2). */
+const MAX_UPDATES = 2;
+
 const STATIC_KINDS = new Uint8Array(STATIC_ENTRIES);
 for (let i = 0; i < STATIC_ENTRIES; i++) {
   STATIC_KINDS[i] = classifyField(
@@ -66,16 +69,18 @@ export class Decoder implements BlockCursor {
     this.bytes = bytes;
     this.at = start;
     this.end = end;
-    let mayUpdate = true;
+    let updatesLeft = MAX_UPDATES;
     while (this.at < end) {
       const first = bytes[this.at]!;
       if (first >= 0x20 && first < 0x40) {
-        if (!mayUpdate) throw compression("table size update after a field");
+        if (updatesLeft-- <= 0) {
+          throw compression("table size update out of place");
+        }
         this.#updateSize();
         continue;
       }
       if (this.#mustUpdate) throw compression("table size update is missing");
-      mayUpdate = false;
+      updatesLeft = 0;
       if (first >= 0x80) this.#indexed(sink);
       else if (first >= 0x40) this.#literal(6, true, sink);
       else this.#literal(4, false, sink);

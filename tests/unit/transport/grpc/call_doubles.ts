@@ -8,6 +8,7 @@ import type { Status } from "../../../../src/transport/grpc/status.ts";
 export class FakeCall implements Call {
   readonly path = "/test/Call";
   readonly peer = "test";
+  readonly certificateName: string | undefined = undefined;
   readonly deadlineMs = Infinity;
   readonly #abort = new AbortController();
 

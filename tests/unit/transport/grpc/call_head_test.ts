@@ -157,3 +157,20 @@ Deno.test("readCallHead() looks at the content-type first, then at timeout, meth
   );
   assert.match(refusal([...GRPC, ...encoding]), /Decompressor/);
 });
+
+Deno.test("readCallHead() repeats 512 characters of what a client says, and no more", () => {
+  const long = "\xff".repeat(50_000);
+  const bytes = "\\xff".repeat(512);
+  assert.equal(
+    refusal(GRPC, { path: long }),
+    `200 12 malformed method name: "${bytes}..."`,
+  );
+  assert.equal(
+    refusal(GRPC, { path: `/${"s".repeat(513)}/m` }),
+    `200 12 unknown service ${"s".repeat(512)}...`,
+  );
+  assert.equal(
+    refusal(GRPC, { path: `/pkg.Service/${"m".repeat(512)}` }),
+    `200 12 unknown method ${"m".repeat(512)} for service pkg.Service`,
+  );
+});

@@ -14,14 +14,33 @@ Deno.test("GrpcServer refuses what is not gRPC with an HTTP status and a gRPC on
   const session = new GrpcSession();
   const answer = session.ask("a", { contentType: "text/plain" });
   assert.equal(answer.fields[":status"], "415");
-  assert.equal(answer.fields["content-type"], "application/grpc");
+  assert.equal(answer.fields["content-type"], "text/plain; charset=utf-8");
   assert.equal(
     statusOf(answer),
     '3 invalid gRPC request content-type "text/plain"',
   );
   assert.equal(answer.sections, 1);
+  assert.deepEqual(answer.messages, []);
   const get = session.answer(session.call({ method: "GET" }));
   assert.equal(get.fields[":status"], "405");
+});
+
+Deno.test("GrpcServer answers what is not gRPC at its end, or when it grows long", () => {
+  const session = new GrpcSession();
+  const other = { contentType: "text/plain", isOpen: true };
+  const short = session.call({ ...other, data: [new Uint8Array(10)] });
+  assert.equal(session.answer(short).isEnded, false);
+  session.send(short, new Uint8Array(10), true);
+  assert.equal(session.answer(short).fields[":status"], "415");
+  assert.equal(session.answer(short).resetCode, undefined);
+
+  const kibibytes = (count: number) =>
+    Array.from({ length: count / 16 }, () => new Uint8Array(16 << 10));
+  const long = session.call({ ...other, data: kibibytes(64) });
+  assert.equal(session.answer(long).isEnded, false);
+  session.send(long, new Uint8Array(1), false);
+  assert.equal(session.answer(long).fields[":status"], "415");
+  assert.equal(session.answer(long).resetCode, 0);
 });
 
 Deno.test("GrpcServer lets a client whose call is refused send no more", () => {
@@ -126,6 +145,35 @@ Deno.test("GrpcServer.beginDrain() refuses new calls and lets those under way fi
   await settle();
   assert.deepEqual(before.messages, ["done"]);
   assert.equal(session.server.activeCalls, 0);
+});
+
+Deno.test("GrpcServer.beginDrain() leaves no timer behind the last call", async () => {
+  for (const isUnderWay of [false, true]) {
+    const session = new GrpcSession();
+    const { clock } = session;
+    const every = clock.every.bind(clock);
+    let timers = 0;
+    clock.every = (ms, fire) => {
+      const timer = every(ms, fire);
+      timers++;
+      return {
+        cancel: () => {
+          timers--;
+          timer.cancel();
+        },
+      };
+    };
+    const fields = ["grpc-timeout", "10S"];
+    const waiting = Promise.withResolvers<string>();
+    session.unary = () => isUnderWay ? waiting.promise : "b";
+    session.ask("a", { fields });
+    assert.equal(timers, 1);
+    session.server.beginDrain();
+    assert.equal(timers, isUnderWay ? 1 : 0);
+    waiting.resolve("b");
+    await settle();
+    assert.equal(timers, 0);
+  }
 });
 
 Deno.test("GrpcServer.stopStreams() ends streams, behind what they have sent, and no unary calls", async () => {

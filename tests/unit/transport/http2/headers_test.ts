@@ -135,6 +135,17 @@ Deno.test("Connection resets a stream whose fields exceed the limit, and no othe
   assert.equal(session.seen.length, 2);
 });
 
+Deno.test("Connection ends with a section whose fields are much more than the limit", () => {
+  // Index 2 is ":method: GET": 42 bytes decoded. The first one that exceeds 16,000 bytes is number 381.
+  for (const [fields, isClosed] of [[380, false], [381, true]] as const) {
+    const session = Headers.ready({ maxHeaderListBytes: 1000 });
+    const block = new Uint8Array(fields).fill(0x82);
+    session.receive(session.client.headersOf(1, block, true));
+    assert.equal(session.connection.isClosed, isClosed);
+    assert.equal(session.seen.length, 0);
+  }
+});
+
 Deno.test("Connection keeps its HPACK table in step when it refuses a request", () => {
   const session = Headers.ready({ maxConcurrentStreams: 1 });
   const { client } = session;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { SettingId } from "../../../../src/transport/http2/frame.ts";
+import { concatBytes } from "../../../../src/base/bytes.ts";
+import { FrameType, SettingId } from "../../../../src/transport/http2/frame.ts";
+import { ServerOutput } from "../../../support/h2_client.ts";
 import {
   bodyOf,
   HEAD,
@@ -77,6 +79,30 @@ Deno.test("ServerStream sends headers, messages and trailers in order", async ()
     "HEADERS 1 end grpc-status=0",
   ]);
   assert.equal(stream.bufferedBytes, 0);
+});
+
+Deno.test("ServerStream.sendData() sends a prefix and what many streams share as one piece", async () => {
+  const session = wide();
+  const shared = new Uint8Array(20_000).fill(7);
+  const prefix = Uint8Array.of(1, 2, 3, 4, 5);
+  const streams = [1, 3].map((id) => session.request(true, id));
+  const before = session.written.length;
+  for (const stream of streams) {
+    stream.sendHeaders(HEAD, false);
+    stream.sendData(shared.subarray(0, 10), prefix);
+    stream.sendData(shared, prefix);
+    assert.equal(stream.bufferedBytes, 20_005);
+  }
+  await turn();
+  const frames = new ServerOutput().frames(session.written.subarray(before));
+  for (const { id } of streams) {
+    const data = frames.filter((f) => f.type === FrameType.Data && f.id === id);
+    assert.deepEqual(data.map((f) => f.payload.length), [15, 16_384, 3_621]);
+    assert.deepEqual(
+      concatBytes(...data.map((f) => f.payload)),
+      concatBytes(prefix, shared.subarray(0, 10), prefix, shared),
+    );
+  }
 });
 
 Deno.test("ServerStream.sendHeaders() twice is our mistake, DATA before HEADERS too", () => {

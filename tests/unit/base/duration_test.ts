@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseDurationMs } from "../../../src/config/duration.ts";
+import { parseDurationMs } from "../../../src/base/duration.ts";
 
 const GOOD: readonly (readonly [string, number])[] = [
   ["0", 0],

@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { ETCD_VERSION, STELE_VERSION } from "../../src/config/version.ts";
+import { startTestServer } from "../support/server.ts";
+
+/** The executable that `STELE_BIN` names; without it there is nothing to test here. */
+const EXECUTABLE = Deno.env.get("STELE_BIN");
+const ignore = EXECUTABLE === undefined;
+if (ignore) console.log("skipped: STELE_BIN names no executable to test");
+
+async function run(...args: string[]) {
+  const { code, stdout, stderr } = await new Deno.Command(EXECUTABLE!, { args })
+    .output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: text(stdout), err: text(stderr) };
+}
+
+Deno.test({
+  name: "the executable knows its versions and its commit",
+  ignore,
+  fn: async () => {
+    const { code, out } = await run("version");
+    assert.equal(code, 0);
+    const [stele, etcd, commit, runtime] = out.split("\n");
+    assert.equal(stele, `Stele Version: ${STELE_VERSION}`);
+    assert.equal(etcd, `etcd Version: ${ETCD_VERSION}`);
+    assert.match(commit!, /^Git SHA: [0-9a-f]{12,}(-dirty)?$/);
+    assert.match(runtime!, /^Runtime: Deno 2\./);
+  },
+});
+
+Deno.test({
+  name: "the executable ends with 2 for a wrong command line",
+  ignore,
+  fn: async () => {
+    const { code, err } = await run("serve", "--no-such-flag");
+    assert.equal(code, 2);
+    assert.match(err, /no-such-flag/);
+  },
+});
+
+Deno.test({
+  name: "the executable has its other commands in it",
+  ignore,
+  fn: async () => {
+    await using server = await startTestServer();
+    const endpoints = `--endpoints=http://${server.address}`;
+    const { code, out, err } = await run("status", endpoints, "-w", "json");
+    assert.equal(code, 0, err);
+    assert.equal(JSON.parse(out).version, ETCD_VERSION);
+  },
+});
+
+Deno.test({
+  name: "the executable keeps a data directory to itself, and its data there",
+  ignore,
+  fn: async () => {
+    const dataDir = await Deno.makeTempDir({ prefix: "stele-test-" });
+    const key = Buffer.from("greeting");
+    try {
+      {
+        await using server = await startTestServer({ dataDir });
+        await server.client.kv.call("Put", { key, value: key });
+        await assert.rejects(
+          startTestServer({ dataDir }),
+          /locked by another process/,
+        );
+      }
+      await using server = await startTestServer({ dataDir });
+      const { kvs } = await server.client.kv.call("Range", { key });
+      assert.deepEqual(kvs[0].value, key);
+    } finally {
+      await Deno.remove(dataDir, { recursive: true });
+    }
+  },
+});
+
+Deno.test({
+  name: "the executable tells a process's metrics after it gave up permissions",
+  ignore,
+  fn: async () => {
+    await using server = await startTestServer();
+    const response = await fetch(`http://${server.address}/metrics`);
+    const metrics = await response.text();
+    assert.match(metrics, /^process_resident_memory_bytes [1-9]/m);
+    if (Deno.build.os !== "linux") return;
+    assert.match(metrics, /^process_open_fds [1-9]/m);
+    assert.match(metrics, /^process_virtual_memory_bytes [1-9]/m);
+  },
+});

@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import type { DomainError, ErrorKind } from "../../../src/base/errors.ts";
+import {
+  newMemberAddRequest,
+  newMemberListRequest,
+  newMemberPromoteRequest,
+  newMemberRemoveRequest,
+  newMemberUpdateRequest,
+} from "../../../src/pb/etcdserverpb.ts";
+import { ClusterHandlers, type MemberInfo } from "../../../src/rpc/cluster.ts";
+import { HeaderSource } from "../../../src/rpc/header.ts";
+import { newAccess } from "../../support/access.ts";
+
+const SELF = member(1n, "a");
+const OTHER = member(2n, "b");
+
+function newCluster(members: MemberInfo[] = [SELF, OTHER]) {
+  const header = new HeaderSource(9n, SELF.id, 2);
+  return new ClusterHandlers(SELF, newAccess(), header, () => members);
+}
+
+Deno.test("ClusterHandlers.list() has all servers that are there now, and no learner", () => {
+  const members = [SELF];
+  const cluster = newCluster(members);
+  members.push(OTHER);
+  const listed = cluster.list(newMemberListRequest()).members;
+  assert.deepEqual(
+    listed.map((m) => [m.ID, m.name, m.clientURLs, m.peerURLs, m.isLearner]),
+    [
+      [1n, "a", ["http://a:2379"], ["http://a:2380"], false],
+      [2n, "b", ["http://b:2379"], ["http://b:2380"], false],
+    ],
+  );
+});
+
+Deno.test("ClusterHandlers.list() has this server alone by default", () => {
+  const header = new HeaderSource(9n, SELF.id, 2);
+  const cluster = new ClusterHandlers(SELF, newAccess(), header);
+  const { members } = cluster.list(newMemberListRequest());
+  assert.deepEqual(members.map(({ ID }) => ID), [1n]);
+});
+
+Deno.test("ClusterHandlers.update() changes the peer URLs of any member", () => {
+  const cluster = newCluster();
+  const peerURLs = ["http://new:2380"];
+  cluster.update(newMemberUpdateRequest({ ID: 2n, peerURLs }));
+  const { members } = cluster.list(newMemberListRequest());
+  assert.deepEqual(members.map((m) => m.peerURLs), [
+    ["http://a:2380"],
+    peerURLs,
+  ]);
+  fails(
+    "memberNotFound",
+    () => cluster.update(newMemberUpdateRequest({ ID: 3n, peerURLs })),
+  );
+});
+
+Deno.test("ClusterHandlers refuses to add, remove and promote as etcd does", () => {
+  const cluster = newCluster();
+  const add = (url: string) =>
+    cluster.add(newMemberAddRequest({ peerURLs: [url] }));
+  fails("memberNotEnoughStarted", () => add("http://c:2380"));
+  fails("peerUrlExists", () => add("http://b:2380"));
+  fails("memberBadUrls", () => add("c"));
+  for (
+    const [id, kind] of [[2n, "memberNotEnoughStarted"], [
+      3n,
+      "memberNotFound",
+    ]] as const
+  ) {
+    fails(kind, () => cluster.remove(newMemberRemoveRequest({ ID: id })));
+  }
+  fails(
+    "memberNotLearner",
+    () => cluster.promote(newMemberPromoteRequest({ ID: 2n })),
+  );
+});
+
+function member(id: bigint, name: string): MemberInfo {
+  const urls = (port: number) => [`http://${name}:${port}`];
+  return { id, name, peerUrls: urls(2380), clientUrls: urls(2379) };
+}
+
+function fails(kind: ErrorKind, act: () => unknown): void {
+  assert.throws(act, (error: DomainError) => error.kind === kind);
+}
