@@ -23,7 +23,7 @@ export interface CrashOptions {
   readonly clients?: number;
   /** What the server is started with, besides its directory. */
   readonly flags?: readonly string[];
-  /** Waits in the end until leases have run out; default true, 3 seconds or so. */
+  /** Waits in the end until leases have run out, without which their ends may meet the checks; default true. */
   readonly waitsForLeases?: boolean;
   /** Called with the data directory before the last life; default: does nothing. */
   readonly beforeLast?: (dataDir: string) => void;

@@ -13,7 +13,7 @@ import { ResumingWatcher } from "../crash/resuming_watcher.ts";
 import { Workload } from "../crash/workload.ts";
 import { KeyHistory } from "../history/key_history.ts";
 import { ENDLESS_TTL_SECONDS } from "../history/lease_checker.ts";
-import { single } from "../history/operation.ts";
+import { type LoggedRevision, single } from "../history/operation.ts";
 import { checkHistory } from "../history/revision_checker.ts";
 import { checkWatcher } from "../history/watch_checker.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
@@ -31,8 +31,6 @@ export interface ReplicaOptions {
   readonly nodes?: number;
   /** Default 6. */
   readonly clients?: number;
-  /** Waits in the end until leases have run out; default true. */
-  readonly waitsForLeases?: boolean;
 }
 
 export interface ReplicaResult {
@@ -245,19 +243,21 @@ class ReplicaRun implements AsyncDisposable {
     for (const watcher of this.#watchers) this.#reopen(watcher);
   }
 
-  /** All is good again, and nobody writes: everything is looked at, on nodes that have just started. */
+  /**
+   * All is good again, and nobody writes: everything is looked at, on the servers that have been through it all and on
+   * one that has just started.
+   */
   async #checkAll(): Promise<void> {
     const { operations } = this.#recorder;
     const clients = this.nodes.map(({ address }) => new EtcdClient(address));
     try {
-      await this.#settle(clients);
-      const log = this.#all.log();
-      const keys = new KeyHistory(log);
-      await this.#checkNodes(clients, log, keys);
+      for (const client of clients) await answers(client);
+      await this.#leasesRunOut(clients[0]!);
+      await this.#checkQuiet(clients);
       for (const node of this.nodes) await node.stop();
       await this.nodes[0]!.start();
       await answers(clients[0]!);
-      await this.#checkNodes([clients[0]!], log, keys);
+      const log = await this.#checkQuiet([clients[0]!]);
       this.#closeWatchers();
       this.#violations.push(
         ...checkHistory({ operations, log }).slice(0, TOLD),
@@ -271,11 +271,38 @@ class ReplicaRun implements AsyncDisposable {
     }
   }
 
-  /** Reads through each node, waits for leases and watchers. */
-  async #settle(clients: readonly EtcdClient[]): Promise<void> {
-    const [first] = clients;
-    for (const client of clients) await answers(client);
-    if (this.options.waitsForLeases ?? true) await this.#leasesRunOut(first!);
+  /**
+   * Checks nodes against the log, which it returns. A call that nobody got an answer to may still be on its way
+   * through a node that was paused or cut off: if anything was written meanwhile, it checks again.
+   */
+  async #checkQuiet(clients: readonly EtcdClient[]): Promise<LoggedRevision[]> {
+    const deadline = Date.now() + SETTLE_TIMEOUT_MS;
+    for (;;) {
+      const before = await this.#settle(clients);
+      const log = this.#all.log();
+      const violations = await this.#checkNodes(clients, log);
+      const after = await this.#read(clients);
+      if (after === before) {
+        this.#violations.push(...violations);
+        return log;
+      }
+      if (Date.now() > deadline) throw new Error("writes do not end");
+    }
+  }
+
+  /** The revision up to which every watcher has seen everything. */
+  async #settle(clients: readonly EtcdClient[]): Promise<number> {
+    const current = await this.#read(clients);
+    await eventually(
+      "all watchers have seen everything",
+      () => this.#watchers.every((w) => w.nextRevision > current),
+      SETTLE_TIMEOUT_MS,
+    );
+    return current;
+  }
+
+  /** Reads all keys through each node; the highest revision. */
+  async #read(clients: readonly EtcdClient[]): Promise<number> {
     let current = 0;
     for (const etcd of clients) {
       const reader = new RecordingClient(
@@ -291,11 +318,7 @@ class ReplicaRun implements AsyncDisposable {
       }
       current = Math.max(current, outcome.response.revision);
     }
-    await eventually(
-      "all watchers have seen everything",
-      () => this.#watchers.every((w) => w.nextRevision > current),
-      SETTLE_TIMEOUT_MS,
-    );
+    return current;
   }
 
   async #leasesRunOut(etcd: EtcdClient): Promise<void> {
@@ -309,18 +332,20 @@ class ReplicaRun implements AsyncDisposable {
 
   async #checkNodes(
     clients: readonly EtcdClient[],
-    log: Parameters<typeof checkHash>[1],
-    keys: KeyHistory,
-  ): Promise<void> {
+    log: readonly LoggedRevision[],
+  ): Promise<string[]> {
     const { operations } = this.#recorder;
+    const keys = new KeyHistory(log);
+    const violations: string[] = [];
     for (const etcd of clients) {
       const { compactedTo } = this.#workload;
       const hash = await checkHash(etcd, log, operations, compactedTo);
-      this.#violations.push(
+      violations.push(
         ...hash.violations,
         ...await checkLeases(etcd, keys, operations),
       );
     }
+    return violations;
   }
 }
 

@@ -23,7 +23,6 @@ for (const seed of seeds(1)) {
         seed,
         durationMs: SECONDS * 1000,
         maxFaultMs: 2500,
-        waitsForLeases: false,
       });
       const faults = JSON.stringify(result.faults);
       assert.deepEqual(result.violations, [], `STELE_SEED=${seed}: ${faults}`);
