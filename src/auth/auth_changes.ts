@@ -20,6 +20,7 @@ import {
   readAuthKey,
   REVISION_KEY,
   roleKey,
+  sortNames,
   userKey,
 } from "./auth_record.ts";
 import { type AuthState, ROOT_ROLE, ROOT_USER } from "./auth_state.ts";
@@ -30,6 +31,9 @@ export type AuthTx = Pick<
   WriteTx,
   "putState" | "pendingState" | "pendingStateKeys"
 >;
+
+/** What tells a role's permissions apart. */
+type PermissionRange = Pick<Permission, "key" | "rangeEnd">;
 
 /**
  * The changes that administrators make, each evaluated inside a write, on top of those before it in the same
@@ -87,11 +91,17 @@ export class AuthChanges {
     this.#bumpRevision(tx);
   }
 
-  /** A user without a password keeps none. */
-  changePassword(tx: AuthTx, name: string, passwordHash: string): void {
+  /** Without a hash: what the client gave for one cannot be read. A user without a password keeps none. */
+  changePassword(
+    tx: AuthTx,
+    name: string,
+    passwordHash: string | undefined,
+  ): void {
     const user = this.#requireUser(tx, name);
-    const password = utf8(user.options?.noPassword ? "" : passwordHash);
-    this.#putUser(tx, { ...user, password });
+    const hash = user.options?.noPassword ? "" : passwordHash;
+    // etcd answers so, though it is not what happened.
+    if (hash === undefined) throw new DomainError("noPasswordUser");
+    this.#putUser(tx, { ...user, password: utf8(hash) });
     this.#bumpRevision(tx);
   }
 
@@ -100,7 +110,7 @@ export class AuthChanges {
     const user = this.#requireUser(tx, name);
     if (role !== ROOT_ROLE) this.#requireRole(tx, role);
     if (user.roles.includes(role)) return;
-    this.#putUser(tx, { ...user, roles: [...user.roles, role].sort() });
+    this.#putUser(tx, { ...user, roles: sortNames([...user.roles, role]) });
     this.#bumpRevision(tx);
   }
 
@@ -148,13 +158,13 @@ export class AuthChanges {
       throw new DomainError("invalidAuthManagement");
     }
     const role = this.#requireRole(tx, name);
-    const kept = role.keyPermission.filter((p) =>
-      !equalBytes(p.key, key) || !equalBytes(p.rangeEnd, rangeEnd)
-    );
-    const keyPermission = [...kept, newPermission({ permType, key, rangeEnd })]
-      .sort((a, b) =>
-        compareBytes(a.key, b.key) || compareBytes(a.rangeEnd, b.rangeEnd)
-      );
+    const granted = newPermission({ permType, key, rangeEnd });
+    const keyPermission = [...role.keyPermission];
+    const at = keyPermission.findIndex((p) => isOfRange(p, granted));
+    if (at >= 0) keyPermission[at] = granted;
+    else keyPermission.push(granted);
+    // By key alone: those of the same key stay in the order in which they were granted, as in etcd.
+    keyPermission.sort((a, b) => compareBytes(a.key, b.key));
     this.#putRole(tx, { ...role, keyPermission });
     this.#bumpRevision(tx);
   }
@@ -162,11 +172,11 @@ export class AuthChanges {
   revokePermission(
     tx: AuthTx,
     name: string,
-    { key, rangeEnd }: Pick<Permission, "key" | "rangeEnd">,
+    range: PermissionRange,
   ): void {
     const role = this.#requireRole(tx, name);
     const keyPermission = role.keyPermission.filter((p) =>
-      !equalBytes(p.key, key) || !equalBytes(p.rangeEnd, rangeEnd)
+      !isOfRange(p, range)
     );
     if (keyPermission.length === role.keyPermission.length) {
       throw new DomainError("permissionNotGranted");
@@ -230,6 +240,10 @@ export class AuthChanges {
     const revision = pending ? Number(text(pending)) : this.state.revision;
     tx.putState(StateKind.Auth, REVISION_KEY, utf8(String(revision + 1)));
   }
+}
+
+function isOfRange(a: PermissionRange, b: PermissionRange): boolean {
+  return equalBytes(a.key, b.key) && equalBytes(a.rangeEnd, b.rangeEnd);
 }
 
 function withoutRole(user: User, role: string): User {

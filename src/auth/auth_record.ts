@@ -1,4 +1,4 @@
-import { text, utf8 } from "../base/bytes.ts";
+import { compareBytes, text, utf8 } from "../base/bytes.ts";
 
 /** State keys of auth: each record is one of the table `StateKind.Auth`. */
 export const ENABLED_KEY: Uint8Array = utf8("enabled");
@@ -34,4 +34,9 @@ export function readAuthKey(key: Uint8Array): AuthRecord | undefined {
     return { kind: "role", name: name.slice(ROLE.length) };
   }
   return undefined;
+}
+
+/** Users or roles in the order of their names' bytes, which above U+FFFF is not that of JavaScript's strings. */
+export function sortNames(names: Iterable<string>): string[] {
+  return [...names].map(utf8).sort(compareBytes).map(text);
 }

@@ -9,7 +9,12 @@ import {
   type User,
 } from "../pb/authpb.ts";
 import type { WriteTx } from "../mvcc/write_batch.ts";
-import { readAuthKey, REVISION_KEY, userKey } from "./auth_record.ts";
+import {
+  readAuthKey,
+  REVISION_KEY,
+  sortNames,
+  userKey,
+} from "./auth_record.ts";
 import { RangePermissions } from "./range_permissions.ts";
 
 /** The user that administers: auth cannot be enabled without it. */
@@ -64,12 +69,12 @@ export class AuthState implements StateTable {
 
   /** Sorted. */
   userNames(): string[] {
-    return [...this.#users.keys()].sort();
+    return sortNames(this.#users.keys());
   }
 
   /** Sorted. */
   roleNames(): string[] {
-    return [...this.#roles.keys()].sort();
+    return sortNames(this.#roles.keys());
   }
 
   isRoot(user: string): boolean {

@@ -1,3 +1,4 @@
+import { utf8 } from "../base/bytes.ts";
 import type { Clock } from "../base/clock.ts";
 import { DomainError } from "../base/errors.ts";
 import { PasswordThread } from "./password_thread.ts";
@@ -20,6 +21,11 @@ export interface Passwords {
 
 /** bcrypt looks at no more of a password than this. Go's refuses to hash a longer one, and so etcd does. */
 const MAX_PASSWORD_BYTES = 72;
+
+/** Whether no hash can be made of the password. */
+export function isTooLong(password: string): boolean {
+  return utf8(password).length > MAX_PASSWORD_BYTES;
+}
 
 /** As many UTF-16 units as hold `MAX_PASSWORD_BYTES`, and one that keeps a surrogate pair whole. */
 const MAX_COMPARED_UNITS = MAX_PASSWORD_BYTES + 1;

@@ -20,8 +20,13 @@ export class RangePermissions {
     const reads: Interval[] = [];
     const writes: Interval[] = [];
     for (const { permType, key, rangeEnd } of permissions) {
-      if (permType !== Type.WRITE) reads.push(interval(key, rangeEnd));
-      if (permType !== Type.READ) writes.push(interval(key, rangeEnd));
+      // A type that there is not is kept, and allows nothing.
+      if (permType === Type.READ || permType === Type.READWRITE) {
+        reads.push(interval(key, rangeEnd));
+      }
+      if (permType === Type.WRITE || permType === Type.READWRITE) {
+        writes.push(interval(key, rangeEnd));
+      }
     }
     this.#reads = merge(reads);
     this.#writes = merge(writes);

@@ -1,5 +1,6 @@
 import { AuthChanges, type AuthTx } from "../auth/auth_changes.ts";
 import type { AuthState } from "../auth/auth_state.ts";
+import { isTooLong } from "../auth/passwords.ts";
 import type { TokenProvider } from "../auth/token_provider.ts";
 import { EMPTY, text } from "../base/bytes.ts";
 import { DomainError } from "../base/errors.ts";
@@ -255,14 +256,13 @@ export class AuthHandlers {
   }
 
   async addUser(request: AuthUserAddRequest, call: Call): Promise<Headed> {
-    this.access.requireRoot(call);
-    const { name } = request;
+    const { name, password } = request;
     const noPassword = request.options?.noPassword ?? false;
+    if (!noPassword) requireHashable(password);
+    this.access.requireRoot(call);
     // Cheap checks first: a hash takes long.
     if (name === "") throw new DomainError("userEmpty");
-    const passwordHash = noPassword
-      ? ""
-      : await this.passwords.hash(request.password);
+    const passwordHash = noPassword ? "" : await this.passwords.hash(password);
     return await this.#change(
       call,
       "user added",
@@ -276,8 +276,9 @@ export class AuthHandlers {
     request: AuthUserChangePasswordRequest,
     call: Call,
   ): Promise<Headed> {
-    this.access.requireRoot(call);
     const { name, password, hashedPassword } = request;
+    requireHashable(password);
+    this.access.requireRoot(call);
     const passwordHash = password === ""
       ? decodeHash(hashedPassword)
       : await this.passwords.hash(password);
@@ -345,11 +346,16 @@ export class AuthHandlers {
   }
 }
 
-function decodeHash(base64: string): string {
-  try {
-    return atob(base64);
-  } catch {
-    // etcd answers so, though it is not what happened.
-    throw new DomainError("noPasswordUser");
-  }
+/** etcd finds out before it asks who calls. */
+function requireHashable(password: string): void {
+  if (isTooLong(password)) throw new DomainError("passwordTooLong");
 }
+
+/** Undefined for what Go does not read as base64. */
+function decodeHash(base64: string): string | undefined {
+  const digits = base64.replace(/[\r\n]/g, "");
+  return BASE64.test(digits) ? atob(digits) : undefined;
+}
+
+const BASE64 =
+  /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;

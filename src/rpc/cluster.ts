@@ -49,6 +49,7 @@ export class ClusterHandlers {
         ...memberAdd,
         kind: "unary",
         handle: (r: MemberAddRequest, call) => {
+          requireUrls(r.peerURLs); // etcd reads them before it asks who calls
           this.access.requireRoot(call);
           return this.add(r);
         },
@@ -96,9 +97,7 @@ export class ClusterHandlers {
   }
 
   add(request: MemberAddRequest): never {
-    if (request.peerURLs.length === 0 || !request.peerURLs.every(isUrl)) {
-      throw new DomainError("memberBadUrls");
-    }
+    requireUrls(request.peerURLs);
     const taken = this.#list().flatMap(({ peerURLs }) => peerURLs);
     if (request.peerURLs.some((url) => taken.includes(url))) {
       throw new DomainError("peerUrlExists");
@@ -115,9 +114,7 @@ export class ClusterHandlers {
 
   update(request: MemberUpdateRequest): MemberUpdateResponse {
     if (!this.#isMember(request.ID)) throw new DomainError("memberNotFound");
-    if (request.peerURLs.length === 0 || !request.peerURLs.every(isUrl)) {
-      throw new DomainError("memberBadUrls");
-    }
+    requireUrls(request.peerURLs);
     this.#peerUrls.set(request.ID, request.peerURLs);
     return newMemberUpdateResponse({
       header: this.header.at(0),
@@ -144,6 +141,12 @@ export class ClusterHandlers {
         clientURLs: [...clientUrls],
       })
     );
+  }
+}
+
+function requireUrls(urls: readonly string[]): void {
+  if (urls.length === 0 || !urls.every(isUrl)) {
+    throw new DomainError("memberBadUrls");
   }
 }
 

@@ -448,6 +448,60 @@ Deno.test("Administration is root's, except for looking at oneself", async () =>
   assert.deepEqual((await root.auth.call("RoleList")).roles, ["alice", "bob"]);
 });
 
+Deno.test("What cannot be a password or a member's address is refused before the caller is asked for", async () => {
+  await using f = await AuthFixture.start();
+  const tooLong = {
+    code: 2,
+    message: "bcrypt: password length exceeds 72 bytes",
+  };
+  for (const client of [f.nobody, f.alice, f.root]) {
+    for (
+      const [name, password] of [["", "p".repeat(73)], ["x", "€".repeat(25)]]
+    ) {
+      assert.deepEqual(
+        await failure(client.auth.call("UserAdd", { name, password })),
+        tooLong,
+      );
+      assert.deepEqual(
+        await failure(
+          client.auth.call("UserChangePassword", { name, password }),
+        ),
+        tooLong,
+      );
+    }
+    for (const peerURLs of [[], ["bogus"]]) {
+      assert.deepEqual(
+        await failure(client.cluster.call("MemberAdd", { peerURLs })),
+        {
+          code: 3,
+          message: "etcdserver: given member URLs are invalid",
+        },
+      );
+    }
+  }
+  await f.root.auth.call("UserAdd", { name: "x", password: "p".repeat(72) });
+});
+
+Deno.test("A hash for a password has to be base64 as Go reads it", async () => {
+  await using f = await AuthFixture.start();
+  const change = (name: string, hashedPassword: string) =>
+    f.root.auth.call("UserChangePassword", { name, hashedPassword });
+  for (const hashed of ["!!", "AAA", "AA A", "AAAA="]) {
+    assert.deepEqual(await failure(change("alice", hashed)), {
+      code: 2,
+      message:
+        "auth: authentication failed, password was given for no password user",
+    }, hashed);
+  }
+  assert.deepEqual(await failure(change("carol", "!!")), {
+    code: 9,
+    message: "etcdserver: user name not found",
+  });
+  for (const hashed of ["AAAA", "AA==", "AA\nAA", ""]) {
+    await change("alice", hashed);
+  }
+});
+
 Deno.test("Tokens end with the password, the user, and auth itself", async () => {
   await using f = await AuthFixture.start();
   const { root } = f;

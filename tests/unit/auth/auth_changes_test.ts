@@ -180,7 +180,7 @@ Deno.test("AuthChanges keeps root's way in while auth is on", () => {
   assert.equal(f.auth.user("root"), undefined);
 });
 
-Deno.test("AuthChanges.grantPermission() replaces the type for the same range, and keeps the list sorted", () => {
+Deno.test("AuthChanges.grantPermission() replaces the type for the same range, and keeps the list sorted by key", () => {
   const f = new Fixture();
   const grant = (permType: Type, key: string, end: string) =>
     f.apply((c, tx) =>
@@ -193,13 +193,13 @@ Deno.test("AuthChanges.grantPermission() replaces the type for the same range, a
   f.apply((c, tx) => c.addRole(tx, "r"));
   grant(Type.READ, "m", "");
   grant(Type.READ, "b", "d");
-  grant(Type.WRITE, "b", "d");
   grant(Type.READ, "b", "");
+  grant(Type.WRITE, "b", "d");
   assert.deepEqual(
     f.auth.role("r")!.keyPermission.map((
       p,
     ) => [text(p.key), text(p.rangeEnd), p.permType]),
-    [["b", "", Type.READ], ["b", "d", Type.WRITE], ["m", "", Type.READ]],
+    [["b", "d", Type.WRITE], ["b", "", Type.READ], ["m", "", Type.READ]],
   );
 });
 
@@ -227,4 +227,35 @@ Deno.test("AuthChanges.changePassword() gives no password to a user that is to h
   );
   f.apply((c, tx) => c.changePassword(tx, "cert", "hash"));
   assert.equal(f.auth.user("cert")!.password.length, 0);
+});
+
+Deno.test("AuthChanges.changePassword() needs a hash that can be read, but from a user without a password", () => {
+  const f = new Fixture();
+  f.fails("userNotFound", (c, tx) => c.changePassword(tx, "a", undefined));
+  f.apply(
+    (c, tx) => c.addUser(tx, "a", USER),
+    (c, tx) => c.addUser(tx, "cert", { passwordHash: "", noPassword: true }),
+  );
+  f.fails("noPasswordUser", (c, tx) => c.changePassword(tx, "a", undefined));
+  f.apply((c, tx) => c.changePassword(tx, "cert", undefined));
+  assert.equal(f.auth.revision, 4);
+});
+
+Deno.test("AuthState names users and roles in the order of their bytes", () => {
+  const f = new Fixture();
+  const sorted = ["Z", "a", "\u00e9", "\ufffd", "\u{1f600}"];
+  f.apply((c, tx) => c.addUser(tx, "user", USER));
+  for (const name of [...sorted].reverse()) {
+    f.apply(
+      (c, tx) => c.addUser(tx, name, USER),
+      (c, tx) => c.addRole(tx, name),
+      (c, tx) => c.grantRole(tx, "user", name),
+    );
+  }
+  assert.deepEqual(f.auth.roleNames(), sorted);
+  assert.deepEqual(f.auth.user("user")!.roles, sorted);
+  assert.deepEqual(
+    f.auth.userNames(),
+    ["Z", "a", "user", "\u00e9", "\ufffd", "\u{1f600}"],
+  );
 });

@@ -44,6 +44,14 @@ Deno.test("RangePermissions keeps reading and writing apart", () => {
   );
 });
 
+Deno.test("RangePermissions of a type that there is not allow nothing", () => {
+  for (const type of [-1, 3, 7]) {
+    const p = permissions([type as Type, "k"]);
+    assert.equal(reads(p, "k"), false, `type ${type}`);
+    assert.equal(writes(p, "k"), false, `type ${type}`);
+  }
+});
+
 Deno.test("RangePermissions of one key allows that key, and the range of it alone", () => {
   const p = permissions([Type.READ, "k"]);
   assert.equal(reads(p, "k"), true);
