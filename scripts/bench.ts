@@ -27,15 +27,16 @@ import {
  * the table of tests/bench/RESULTS.md. The loads are h2load (nghttp2) and, where Go is installed, the
  * peerbench of ../shared. What is not installed is left out, with a line that says so.
  *
- *   deno task bench [--quick] [--only start|load|idle|compact|list]
+ *   deno task bench [--quick] [--only start|load|idle|compact|list|checkperf]
  */
 const QUICK = Deno.args.includes("--quick");
 const ONLY_AT = Deno.args.indexOf("--only");
-/** Which parts to run: start, load, idle, compact, list. */
+/** Which parts to run: start, load, idle, compact, list, checkperf. */
 const FILTER = new RegExp(ONLY_AT < 0 ? "." : Deno.args[ONLY_AT + 1] ?? ".");
 const VALUE = new Uint8Array(512).fill(0x76);
 const MAIN = new URL("../mod.ts", import.meta.url).pathname;
 const PEERBENCH = new URL("../../shared/peerbench/", import.meta.url).pathname;
+const GO_CLIENTS = new URL("../tests/clients/go/", import.meta.url).pathname;
 
 const STELE: ServerCommand = {
   name: "stele",
@@ -189,6 +190,27 @@ async function loads(
       "^(create|get|list-500|list-10k|count|one-writer|watch-fanout)$",
     );
   }
+}
+
+/** The load of `etcdctl check perf --load=l`, without etcdctl's limiter. */
+async function checkPerf(
+  command: ServerCommand,
+  binary: string,
+): Promise<void> {
+  await using server = await startServerProcess(command);
+  const before = cpuMs(server.pid);
+  const seconds = QUICK ? 5 : 20;
+  const out = await run(binary, [
+    ...["-endpoint", `127.0.0.1:${server.port}`, "-time", `${seconds}s`],
+  ]);
+  const { per_s, p99_ms, slowest_ms, stddev_ms } = JSON.parse(out);
+  const used = cpuMs(server.pid) - before;
+  const measure = "500 clients, 8,000 puts a second asked";
+  record(measure, "op/s", command.name, per_s);
+  record(measure, "µs CPU/op", command.name, used * 1000 / (per_s * seconds));
+  record(measure, "p99 ms", command.name, p99_ms);
+  record(measure, "slowest, ms", command.name, slowest_ms);
+  record(measure, "standard deviation, ms", command.name, stddev_ms);
 }
 
 async function startAndMemory(command: ServerCommand): Promise<void> {
@@ -373,18 +395,19 @@ function printTable(servers: readonly ServerCommand[]): void {
   }
 }
 
-async function buildPeerbench(): Promise<string | undefined> {
+/** Undefined, with a line that says why, if it cannot be built. */
+async function build(name: string, dir: string): Promise<string | undefined> {
   if (!(await has("go"))) {
-    console.error("go is not installed: the rows of peerbench are left out");
+    console.error(`go is not installed: the rows of ${name} are left out`);
     return undefined;
   }
   try {
-    const binary = `${await Deno.makeTempDir()}/peerbench`;
-    await run("go", ["build", "-o", binary, "."], PEERBENCH);
+    const binary = `${await Deno.makeTempDir()}/${name}`;
+    await run("go", ["build", "-o", binary, "."], dir);
     return binary;
   } catch (error) {
     console.error(
-      `Cannot build peerbench: its rows are left out: ${
+      `Cannot build ${name}: its rows are left out: ${
         (error as Error).message
       }`,
     );
@@ -397,7 +420,8 @@ async function main(): Promise<void> {
   if (servers.length === 1) {
     console.error("no etcd on PATH: measuring Stele alone");
   }
-  const binary = await buildPeerbench();
+  const binary = await build("peerbench", PEERBENCH);
+  const checkperf = await build("checkperf", `${GO_CLIENTS}checkperf`);
   for (const command of servers) {
     if (FILTER.test("start")) await startAndMemory(command);
     if (FILTER.test("load")) {
@@ -407,6 +431,9 @@ async function main(): Promise<void> {
     if (FILTER.test("idle")) await idle(command);
     if (FILTER.test("compact")) await underCompaction(command);
     if (FILTER.test("list")) await underReading(command);
+    if (FILTER.test("checkperf") && checkperf !== undefined) {
+      await checkPerf(command, checkperf);
+    }
   }
   const cpus = navigator.hardwareConcurrency;
   console.log(

@@ -11,7 +11,7 @@
  */
 import { parseArgs } from "node:util";
 import { runCrashes } from "../tests/robustness/crash/crash_run.ts";
-import { runReplicas } from "../tests/robustness/replicas/replica_run.ts";
+import { runApart } from "../tests/robustness/replicas/apart.ts";
 
 const { values } = parseArgs({
   options: {
@@ -78,13 +78,13 @@ async function soakOne(seed: number): Promise<Soaked> {
 }
 
 async function soakReplicas(seed: number): Promise<Soaked> {
-  const result = await runReplicas({
+  const result = await runApart("nemesis", {
     seed,
     durationMs: Number(values.seconds) * 1000,
     nodes: Number(values.replicas),
   });
-  const faults = [...result.faults].map(([fault, n]) => `${n} × ${fault}`);
-  totals.kills += result.faults.get("kill") ?? 0;
-  totals.kills += result.faults.get("kill+") ?? 0;
-  return { ...result, told: faults.join(", ") };
+  const { faults } = result;
+  totals.kills += (faults["kill"] ?? 0) + (faults["kill+"] ?? 0);
+  const told = Object.entries(faults).map(([fault, n]) => `${n} × ${fault}`);
+  return { ...result, told: told.join(", ") };
 }

@@ -17,8 +17,8 @@ const MAX_ATTEMPTS = 3;
 
 const RUNS = {
   nemesis: async (options: Parameters<typeof runReplicas>[0]) => {
-    const { violations, revisions, faults } = await runReplicas(options);
-    return { violations, revisions, faults: Object.fromEntries(faults) };
+    const result = await runReplicas(options);
+    return { ...result, faults: Object.fromEntries(result.faults) };
   },
   failover: (_: null) => measureFailover(),
 };
@@ -31,6 +31,24 @@ export async function runApart<R extends keyof Runs>(
   options: Parameters<Runs[R]>[0],
 ): Promise<Awaited<ReturnType<Runs[R]>>> {
   for (let attempt = 1;; attempt++) {
+    const { success, signal, stdout } = await runOnce(run, options);
+    const lines = stdout.trimEnd().split("\n");
+    const result = lines.pop() ?? "";
+    if (lines.length > 0) console.log(lines.join("\n"));
+    if (success) return JSON.parse(result);
+    if (!RUNTIME_SIGNALS.includes(signal) || attempt === MAX_ATTEMPTS) {
+      throw new Error(`the run of ${run} failed: ${signal ?? result}`);
+    }
+    console.log(`the runtime ended the run of ${run} with ${signal}: again`);
+  }
+}
+
+async function runOnce(
+  run: string,
+  options: unknown,
+): Promise<{ success: boolean; signal: string | null; stdout: string }> {
+  const tempDir = await Deno.makeTempDir({ prefix: "stele-apart-" });
+  try {
     const { success, signal, stdout } = await new Deno.Command(
       Deno.execPath(),
       {
@@ -42,18 +60,30 @@ export async function runApart<R extends keyof Runs>(
           run,
           JSON.stringify(options),
         ],
+        env: { TMPDIR: tempDir },
         stdout: "piped",
         stderr: "inherit",
       },
     ).output();
-    const lines = new TextDecoder().decode(stdout).trimEnd().split("\n");
-    const result = lines.pop() ?? "";
-    if (lines.length > 0) console.log(lines.join("\n"));
-    if (success) return JSON.parse(result);
-    if (!RUNTIME_SIGNALS.includes(signal) || attempt === MAX_ATTEMPTS) {
-      throw new Error(`the run of ${run} failed: ${signal ?? result}`);
+    return { success, signal, stdout: new TextDecoder().decode(stdout) };
+  } finally {
+    killServersIn(tempDir);
+    await Deno.remove(tempDir, { recursive: true });
+  }
+}
+
+/** Servers outlive a process that the runtime ended; their data directories tell whose they are. */
+function killServersIn(dir: string): void {
+  if (Deno.build.os !== "linux") return;
+  for (const { name: pid } of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(pid)) continue;
+    try {
+      if (Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes(`=${dir}/`)) {
+        Deno.kill(Number(pid), "SIGKILL");
+      }
+    } catch {
+      // It has ended meanwhile.
     }
-    console.log(`the runtime ended the run of ${run} with ${signal}: again`);
   }
 }
 
