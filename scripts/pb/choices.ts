@@ -21,6 +21,10 @@ export const ID_FIELDS: readonly string[] = [
   "v3lockpb.LockRequest.lease",
   "v3electionpb.CampaignRequest.lease",
   "v3electionpb.LeaderKey.lease",
+  // Watchers: clients may choose any.
+  "etcdserverpb.WatchCreateRequest.watch_id",
+  "etcdserverpb.WatchCancelRequest.watch_id",
+  "etcdserverpb.WatchResponse.watch_id",
   // Cluster and members.
   "etcdserverpb.ResponseHeader.cluster_id",
   "etcdserverpb.ResponseHeader.member_id",

@@ -151,7 +151,7 @@ export function exponentialBuckets(
 
 /** The content type of `Registry.exposition()`. */
 export const EXPOSITION_CONTENT_TYPE =
-  "text/plain; version=0.0.4; charset=utf-8";
+  "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 export interface FamilyOptions {
   /** Default 2000. */

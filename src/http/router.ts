@@ -5,6 +5,7 @@ import type {
   ServerResponse,
 } from "node:http";
 import type { Logger } from "../base/log.ts";
+import { cleanPath, readTarget, type RequestTarget } from "./request_target.ts";
 
 /** One path and who answers it. */
 export interface Route {
@@ -18,6 +19,7 @@ export interface Route {
 /** A request as its handler sees it. */
 export interface HttpRequest {
   readonly method: string;
+  /** Decoded. */
   readonly path: string;
   readonly query: URLSearchParams;
 }
@@ -63,6 +65,15 @@ export function httpHandler(
 ): RequestListener {
   const byPath = new Map(routes.map((route) => [route.path, route]));
   return (message, response) => {
+    const target = readTarget(message);
+    let clean = cleanPath(target.path);
+    // The gateway is all that is below a path, and not the path itself.
+    if (clean === "/v3" && gateway !== undefined) clean = "/v3/";
+    if (clean !== target.path) {
+      dropBody(message);
+      redirect(message, response, { ...target, path: clean });
+      return;
+    }
     if (gateway?.handles(message)) {
       gateway.serve(message, response);
       return;
@@ -72,7 +83,7 @@ export function httpHandler(
       sendError(response, 431, "Request Header Fields Too Large");
       return;
     }
-    const request = readRequest(message);
+    const request = readRequest(message, target);
     const route = byPath.get(request.path);
     if (route === undefined) {
       sendError(response, 404, "404 page not found");
@@ -132,12 +143,29 @@ async function answer(
 }
 
 function readRequest(
-  { method = "GET", url = "/" }: IncomingMessage,
+  { method = "GET" }: IncomingMessage,
+  { path, query }: RequestTarget,
 ): HttpRequest {
-  const at = url.indexOf("?");
-  const path = at < 0 ? url : url.slice(0, at);
-  const query = new URLSearchParams(at < 0 ? "" : url.slice(at + 1));
-  return { method, path, query };
+  return { method, path, query: new URLSearchParams(query) };
+}
+
+/** As Go's `http.Redirect`. */
+function redirect(
+  { method }: IncomingMessage,
+  response: ServerResponse,
+  { path, query }: RequestTarget,
+): void {
+  const location = encodeURI(path) + (query === "" ? "" : `?${query}`);
+  response.setHeader("Location", location);
+  if (method !== "GET" && method !== "HEAD") {
+    response.writeHead(307, { "Content-Length": 0 });
+    response.end();
+    return;
+  }
+  const text = location.replaceAll("&", "&amp;").replaceAll('"', "&#34;")
+    .replaceAll("'", "&#39;");
+  const body = `<a href="${text}">Temporary Redirect</a>.\n\n`;
+  send(response, 307, "text/html; charset=utf-8", body);
 }
 
 /** `node:http` bounds them itself, but not in Deno before 2.8. */

@@ -2045,7 +2045,7 @@ export interface WatchCreateRequest {
   /** Events carry what the key held before. */
   prevKv: boolean;
   /** The id to give the watcher, unique in the stream; 0 lets the server choose. */
-  watchId: number;
+  watchId: bigint;
   /** A large revision may be cut into several responses. */
   fragment: boolean;
 }
@@ -2058,7 +2058,7 @@ export function newWatchCreateRequest(init?: Partial<WatchCreateRequest>): Watch
     progressNotify: init?.progressNotify ?? false,
     filters: init?.filters ?? [],
     prevKv: init?.prevKv ?? false,
-    watchId: init?.watchId ?? 0,
+    watchId: init?.watchId ?? 0n,
     fragment: init?.fragment ?? false,
   };
 }
@@ -2099,7 +2099,7 @@ export function mergeWatchCreateRequest(m: WatchCreateRequest, r: Reader): void 
         m.prevKv = r.bool();
         break;
       case 0x38:
-        m.watchId = r.int64();
+        m.watchId = r.int64Id();
         break;
       case 0x40:
         m.fragment = r.bool();
@@ -2122,7 +2122,7 @@ export function sizeWatchCreateRequest(m: WatchCreateRequest): number {
     n += 1 + sizeDelimited(packed);
   }
   if (m.prevKv) n += 1 + 1;
-  if (m.watchId !== 0) n += 1 + sizeInt64(m.watchId);
+  if (m.watchId !== 0n) n += 1 + sizeId(m.watchId);
   if (m.fragment) n += 1 + 1;
   return n;
 }
@@ -2157,9 +2157,9 @@ export function writeWatchCreateRequest(m: WatchCreateRequest, out: Uint8Array, 
     out[at++] = 0x30;
     out[at++] = m.prevKv ? 1 : 0;
   }
-  if (m.watchId !== 0) {
+  if (m.watchId !== 0n) {
     out[at++] = 0x38;
-    at = writeInt64(out, at, m.watchId);
+    at = writeId(out, at, m.watchId);
   }
   if (m.fragment) {
     out[at++] = 0x40;
@@ -2182,12 +2182,12 @@ export const WatchCreateRequestCodec: Codec<WatchCreateRequest> = {
 };
 
 export interface WatchCancelRequest {
-  watchId: number;
+  watchId: bigint;
 }
 
 export function newWatchCancelRequest(init?: Partial<WatchCancelRequest>): WatchCancelRequest {
   return {
-    watchId: init?.watchId ?? 0,
+    watchId: init?.watchId ?? 0n,
   };
 }
 
@@ -2203,7 +2203,7 @@ export function mergeWatchCancelRequest(m: WatchCancelRequest, r: Reader): void 
     const tag = r.tag();
     switch (tag) {
       case 0x08:
-        m.watchId = r.int64();
+        m.watchId = r.int64Id();
         break;
       default:
         r.skip(tag);
@@ -2213,14 +2213,14 @@ export function mergeWatchCancelRequest(m: WatchCancelRequest, r: Reader): void 
 
 export function sizeWatchCancelRequest(m: WatchCancelRequest): number {
   let n = 0;
-  if (m.watchId !== 0) n += 1 + sizeInt64(m.watchId);
+  if (m.watchId !== 0n) n += 1 + sizeId(m.watchId);
   return n;
 }
 
 export function writeWatchCancelRequest(m: WatchCancelRequest, out: Uint8Array, at: number): number {
-  if (m.watchId !== 0) {
+  if (m.watchId !== 0n) {
     out[at++] = 0x08;
-    at = writeInt64(out, at, m.watchId);
+    at = writeId(out, at, m.watchId);
   }
   return at;
 }
@@ -2283,7 +2283,7 @@ export const WatchProgressRequestCodec: Codec<WatchProgressRequest> = {
 export interface WatchResponse {
   header: Uint8Array | undefined;
   /** The watcher's id; -1 if all or none are meant. */
-  watchId: number;
+  watchId: bigint;
   /** The first response of a watcher. */
   created: boolean;
   /** The last response of a watcher. */
@@ -2301,7 +2301,7 @@ export interface WatchResponse {
 export function newWatchResponse(init?: Partial<WatchResponse>): WatchResponse {
   return {
     header: init?.header,
-    watchId: init?.watchId ?? 0,
+    watchId: init?.watchId ?? 0n,
     created: init?.created ?? false,
     canceled: init?.canceled ?? false,
     compactRevision: init?.compactRevision ?? 0,
@@ -2326,7 +2326,7 @@ export function mergeWatchResponse(m: WatchResponse, r: Reader): void {
         m.header = mergeRaw(m.header, r.bytes());
         break;
       case 0x10:
-        m.watchId = r.int64();
+        m.watchId = r.int64Id();
         break;
       case 0x18:
         m.created = r.bool();
@@ -2355,7 +2355,7 @@ export function mergeWatchResponse(m: WatchResponse, r: Reader): void {
 export function sizeWatchResponse(m: WatchResponse): number {
   let n = 0;
   if (m.header !== undefined) n += 1 + sizeDelimited(m.header.length);
-  if (m.watchId !== 0) n += 1 + sizeInt64(m.watchId);
+  if (m.watchId !== 0n) n += 1 + sizeId(m.watchId);
   if (m.created) n += 1 + 1;
   if (m.canceled) n += 1 + 1;
   if (m.compactRevision !== 0) n += 1 + sizeInt64(m.compactRevision);
@@ -2370,9 +2370,9 @@ export function writeWatchResponse(m: WatchResponse, out: Uint8Array, at: number
     out[at++] = 0x0a;
     at = writeBytes(out, at, m.header);
   }
-  if (m.watchId !== 0) {
+  if (m.watchId !== 0n) {
     out[at++] = 0x10;
-    at = writeInt64(out, at, m.watchId);
+    at = writeId(out, at, m.watchId);
   }
   if (m.created) {
     out[at++] = 0x18;

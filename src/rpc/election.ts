@@ -128,7 +128,8 @@ export class ElectionHandlers {
 
   /**
    * The leader there is, each value that it proclaims, and each leader after it. Who reads too slowly is told of the
-   * newest value instead of all of them.
+   * newest value instead of all of them. What cannot be read any more, or must not be, ends the stream without an error,
+   * as etcd's client library ends its channel.
    */
   async observe(
     { name }: LeaderRequest,
@@ -143,6 +144,8 @@ export class ElectionHandlers {
         if (kv === undefined) await candidates.changed(call.signal);
         else await this.#observeLeader(prefix, recordKey(kv), call, out);
       }
+    } catch (error) {
+      if (call.isCancelled || !(error instanceof DomainError)) throw error;
     } finally {
       candidates.end();
     }

@@ -17,6 +17,7 @@ import {
   type WebSocketConnection,
   type WebSocketHandler,
 } from "../../transport/websocket.ts";
+import { readTarget } from "../request_target.ts";
 import type { AnswerSink, Input } from "./answer_sink.ts";
 import type { CallHost, GatewayCall } from "./gateway_call.ts";
 import { HttpSink, sendStatusJson } from "./http_sink.ts";
@@ -264,9 +265,8 @@ function dropRest(request: IncomingMessage, response: ServerResponse): void {
   });
 }
 
-function pathOf({ url = "/" }: IncomingMessage): string {
-  const at = url.indexOf("?");
-  return at < 0 ? url : url.slice(0, at);
+function pathOf(request: IncomingMessage): string {
+  return readTarget(request).path;
 }
 
 function peerOf({ socket }: IncomingMessage): string {

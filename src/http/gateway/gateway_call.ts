@@ -13,6 +13,7 @@ import { Code, type Status, StatusError } from "../../transport/grpc/status.ts";
 import type { AnswerSink } from "./answer_sink.ts";
 import { encodeJson } from "./json_encoder.ts";
 import { JsonRenderer } from "./json_renderer.ts";
+import { textOfJson } from "./json_strings.ts";
 import { JsonError } from "./json_syntax.ts";
 import type { MessageType } from "./message_type.ts";
 import type { RequestMetadata } from "./request_metadata.ts";
@@ -36,8 +37,6 @@ export interface CallHost {
 
 /** Longer answers are for gRPC, or for pages: the gateway holds the encoded answer as a whole. */
 export const MAX_ANSWER_BYTES = 256 << 20;
-
-const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 const DEADLINE_EXCEEDED: Status = {
   code: Code.DeadlineExceeded,
@@ -179,7 +178,7 @@ export abstract class GatewayCall implements Call, Expiring {
   /** A request out of its JSON. Throws `JsonError`, `StatusError`, `WireError`. */
   protected decode(json: Uint8Array): { request: unknown; bytes: number } {
     const codec = this.method.request;
-    const encoded = encodeJson(this.host.type(codec.name), textOf(json));
+    const encoded = encodeJson(this.host.type(codec.name), textOfJson(json));
     const { maxReceiveBytes } = this.host;
     const bytes = encoded.length;
     this.bytesIn += bytes;
@@ -227,15 +226,5 @@ export abstract class GatewayCall implements Call, Expiring {
     this.isCancelled = true;
     this.#abort?.abort();
     this.cancelled();
-  }
-}
-
-function textOf(json: Uint8Array): string {
-  try {
-    return DECODER.decode(json);
-  } catch (cause) {
-    throw new JsonError("proto: syntax error (line 1:1): invalid UTF-8", {
-      cause,
-    });
   }
 }

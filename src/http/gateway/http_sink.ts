@@ -127,7 +127,7 @@ export function sendStatusJson(
   const body = ENCODER.encode(statusJson(status));
   response.setHeader("Content-Type", "application/json");
   if (status.code === Code.Unauthenticated) {
-    response.setHeader("WWW-Authenticate", headerText(status.message));
+    response.setHeader("Www-Authenticate", headerText(status.message));
   }
   response.writeHead(HTTP_STATUS[status.code], {
     "Content-Length": body.length,

@@ -7,7 +7,8 @@ import {
   writeId,
   writeInt64,
 } from "../../pb/wire.ts";
-import { endOfValue, JsonError, skipSpace } from "./json_syntax.ts";
+import { checkStrings } from "./json_strings.ts";
+import { endOfValue, JsonError, positionOf, skipSpace } from "./json_syntax.ts";
 import type { Field, MessageType } from "./message_type.ts";
 import { WireBuffer } from "./wire_buffer.ts";
 
@@ -21,6 +22,7 @@ export function encodeJson(type: MessageType, text: string): Uint8Array {
   const start = skipSpace(text, 0);
   if (start === text.length) return new Uint8Array(0);
   const end = endOfValue(text, start);
+  checkStrings(text, start, end);
   const encoder = new JsonEncoder(text.slice(start, end));
   encoder.message(type);
   return encoder.out.toBytes();
@@ -124,7 +126,7 @@ class JsonEncoder {
   /** Passes what opens an object or a list, or says that something else stands there. */
   #open(c: string): void {
     if (this.text[this.#at] !== c) {
-      const { line, column } = this.#position(this.#at);
+      const { line, column } = positionOf(this.text, this.#at);
       throw new JsonError(
         `proto: syntax error (line ${line}:${column}): unexpected token ${
           this.#token(this.#at)
@@ -172,16 +174,8 @@ class JsonEncoder {
   }
 
   #error(at: number, what: string): JsonError {
-    const { line, column } = this.#position(at);
+    const { line, column } = positionOf(this.text, at);
     return new JsonError(`proto: (line ${line}:${column}): ${what}`);
-  }
-
-  /** Both from one; columns count characters. */
-  #position(at: number): { line: number; column: number } {
-    const lines = this.text.slice(0, at).split("\n");
-    let column = 1;
-    for (const _ of lines.at(-1)!) column++;
-    return { line: lines.length, column };
   }
 }
 
@@ -202,7 +196,7 @@ function scalarBytes(field: Field, raw: string): Uint8Array | undefined {
       return raw === "false" ? int64Bytes(0) : undefined;
     case "string": {
       const value = isString ? JSON.parse(raw) as string : undefined;
-      if (value === undefined || !value.isWellFormed()) return undefined;
+      if (value === undefined) return undefined;
       const bytes = new Uint8Array(utf8Length(value));
       ENCODER.encodeInto(value, bytes);
       return bytes;

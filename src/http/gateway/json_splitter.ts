@@ -1,6 +1,6 @@
 import { tooLarge } from "../../transport/grpc/message_reader.ts";
 import type { ReceiveBudget } from "../../transport/grpc/receive_budget.ts";
-import { JsonError } from "./json_syntax.ts";
+import { unexpectedByte } from "./json_syntax.ts";
 import { WireBuffer } from "./wire_buffer.ts";
 
 const QUOTE = 0x22;
@@ -88,10 +88,7 @@ export class JsonSplitter {
     if (
       byte !== undefined && byte !== OPEN_BRACE && byte !== OPEN_BRACKET
     ) {
-      const c = JSON.stringify(String.fromCharCode(byte)).slice(1, -1);
-      throw new JsonError(
-        `invalid character '${c}' looking for beginning of value`,
-      );
+      throw unexpectedByte(byte, "looking for beginning of value");
     }
     return at;
   }

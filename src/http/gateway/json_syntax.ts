@@ -1,3 +1,5 @@
+import { utf8 } from "../../base/bytes.ts";
+
 /** A text is not JSON, or not the JSON of the message that is expected. The message is for the client. */
 export class JsonError extends Error {
   override name = "JsonError";
@@ -119,8 +121,8 @@ function endOfScalar(text: string, at: number, first: string): number {
   return end;
 }
 
-/** `at` is where the opening quote is. */
-function endOfString(text: string, at: number): number {
+/** `at` is where the opening quote is. Throws `JsonError`. */
+export function endOfString(text: string, at: number): number {
   let pos = at + 1;
   for (;;) {
     PLAIN_CHARS.lastIndex = pos;
@@ -171,12 +173,51 @@ function unexpectedAt(text: string, at: number, where: string): JsonError {
     : unexpected(String.fromCodePoint(code), where);
 }
 
-/** As Go quotes a character. */
+/** Go looks at bytes: of a character of several, it tells the first. */
 function unexpected(c: string, where: string): JsonError {
-  const quoted = c === "'"
-    ? "\\'"
-    : c === '"'
-    ? '"'
-    : JSON.stringify(c).slice(1, -1);
-  return new JsonError(`invalid character '${quoted}' ${where}`);
+  return unexpectedByte(firstByte(c), where);
+}
+
+/** The error for a byte that cannot stand where it does, with the byte as Go quotes it. */
+export function unexpectedByte(byte: number, where: string): JsonError {
+  return new JsonError(`invalid character '${quoted(byte)}' ${where}`);
+}
+
+function firstByte(c: string): number {
+  const code = c.codePointAt(0)!;
+  // A byte that is not UTF-8 (json_strings.ts).
+  if (code >= 0xdc80 && code <= 0xdcff) return code - 0xdc00;
+  return utf8(c)[0]!;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  "'": "\\'",
+  "\\": "\\\\",
+  "\x07": "\\a",
+  "\b": "\\b",
+  "\f": "\\f",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\v": "\\v",
+};
+
+function quoted(byte: number): string {
+  const c = String.fromCharCode(byte);
+  const hex = byte.toString(16).padStart(2, "0");
+  if (c in ESCAPES) return ESCAPES[c]!;
+  if (byte < 0x20 || byte === 0x7f) return `\\x${hex}`;
+  const isPrinted = byte < 0x7f || (byte > 0xa0 && byte !== 0xad);
+  return isPrinted ? c : `\\u00${hex}`;
+}
+
+/** Line and column of a place in a text, both from one; columns count characters. */
+export function positionOf(
+  text: string,
+  at: number,
+): { line: number; column: number } {
+  const lines = text.slice(0, at).split("\n");
+  let column = 1;
+  for (const _ of lines.at(-1)!) column++;
+  return { line: lines.length, column };
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { Buffer } from "node:buffer";
-import { isBase64, isBinary } from "../../transport/grpc/metadata.ts";
+import { base64Fault, isBinary } from "../../transport/grpc/metadata.ts";
 import { Code, StatusError } from "../../transport/grpc/status.ts";
 
 const PREFIX = "grpc-metadata-";
@@ -51,10 +51,11 @@ export class RequestMetadata {
       if (PRINTABLE.test(value)) this.#set(name, value);
       return;
     }
-    if (!isBase64(value)) {
+    const fault = base64Fault(value);
+    if (fault !== undefined) {
       throw new StatusError(
         Code.InvalidArgument,
-        `invalid binary header ${canonical(header)}: illegal base64 data`,
+        `invalid binary header ${canonical(header)}: ${fault}`,
       );
     }
     this.#set(name, Buffer.from(value, "base64").toString("latin1"));

@@ -98,6 +98,9 @@ abstract class StreamingGatewayCall extends GatewayCall
 
 /** One request, many answers. The handler starts when the request is complete. */
 export class ServerStreamGatewayCall extends StreamingGatewayCall {
+  /** Whether there was no request to make a stream of. */
+  #isRefused = false;
+
   override onInput(chunk: Uint8Array): void {
     this.gather(chunk);
   }
@@ -105,14 +108,25 @@ export class ServerStreamGatewayCall extends StreamingGatewayCall {
   override onInputEnd(): void {
     if (this.isEnded) return;
     const method = this.method as ServerStreamMethod<unknown, unknown>;
+    let request;
+    try {
+      ({ request } = this.decodeGathered());
+    } catch (error) {
+      this.#isRefused = true;
+      return this.abortWith(error);
+    }
     let done;
     try {
-      const { request } = this.decodeGathered();
       done = method.handle(request, this, this);
     } catch (error) {
       return this.abortWith(error);
     }
     done.then(() => this.end(), (error) => this.abortWith(error));
+  }
+
+  protected override sendEnd(status: Status): void {
+    if (this.#isRefused) this.sink.refuse(status);
+    else super.sendEnd(status);
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ServerStream } from "../http2/server_stream.ts";
 import type { RequestHeaders } from "../http2/stream_handler.ts";
-import { isBase64, isBinary, parseTimeoutMs } from "./metadata.ts";
+import { base64Fault, isBinary, parseTimeoutMs } from "./metadata.ts";
 import { sendPlain, sendStatus } from "./response.ts";
 import type { Method } from "./service.ts";
 import { Code, type Status } from "./status.ts";
@@ -74,7 +74,7 @@ export function readCallHead(
         encoding = fields[i + 1]!;
         break;
       default:
-        if (isBinary(name) && !isBase64(fields[i + 1]!)) badBinary = i;
+        if (isBinary(name) && base64Fault(fields[i + 1]!)) badBinary = i;
     }
   }
   if (!isGrpc) return notGrpc(contentType);
@@ -91,7 +91,7 @@ export function readCallHead(
     const value = fields[badBinary + 1]!;
     return badRequest(
       `malformed binary metadata ${quote(value)} in header ${quote(name)}: ` +
-        "illegal base64 data",
+        base64Fault(value),
     );
   }
   if (headers.method !== "POST") return notPost(headers.method);

@@ -22,17 +22,31 @@ export function isBinary(name: string): boolean {
   return name.endsWith("-bin");
 }
 
-const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+const DIGIT = /[A-Za-z0-9+/]/;
 
-/** Whether `value` is base64, padded or not; several in one field are divided by commas. */
-export function isBase64(value: string): boolean {
+/**
+ * What is wrong with a value that should be base64, padded or not, as Go's encoding/base64 says it; undefined: nothing.
+ * Several in one field are divided by commas.
+ */
+export function base64Fault(value: string): string | undefined {
   for (const part of value.split(",")) {
-    const text = part.trim();
-    const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-    if (!BASE64.test(text) || (text.length - padding) % 4 === 1) return false;
-    if (padding > 0 && text.length % 4 !== 0) return false;
+    const at = illegalAt(part.trim());
+    if (at >= 0) return `illegal base64 data at input byte ${at}`;
   }
-  return true;
+  return undefined;
+}
+
+/** Where Go's decoder gives up, or -1. Padding may stand in a text whose length is a multiple of four alone. */
+function illegalAt(text: string): number {
+  const { length } = text;
+  let digits = 0;
+  while (digits < length && DIGIT.test(text[digits]!)) digits++;
+  const isPadded = length % 4 === 0;
+  if (digits === length) return digits % 4 === 1 ? length - 1 : -1;
+  if (!isPadded || text[digits] !== "=" || digits % 4 < 2) return digits;
+  const end = digits + 4 - digits % 4;
+  if (digits % 4 === 2 && text[digits + 1] !== "=") return digits;
+  return end < length ? end : -1;
 }
 
 /** Eight digits and a unit. */

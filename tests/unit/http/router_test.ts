@@ -31,6 +31,37 @@ Deno.test("httpHandler() answers 404 for paths without a route", async () => {
   }
 });
 
+Deno.test("httpHandler() sends clients on to the clean form of a path, as Go's ServeMux", async () => {
+  await using server = await serveRoutes([ECHO]);
+  const redirect = "manual" as const;
+  for (
+    const [path, location] of [
+      ["//echo", "/echo"],
+      ["/echo//?a=%41&b", "/echo/?a=%41&b"],
+      ['/%65cho//%C3%A9"', "/echo/%C3%A9%22"],
+    ] as const
+  ) {
+    const found = await server.ask(path, { redirect });
+    assert.equal(found.status, 307, path);
+    assert.equal(found.headers.get("location"), location);
+    assert.equal(
+      found.body,
+      `<a href="${location.replace("&", "&amp;")}">Temporary Redirect</a>.\n\n`,
+    );
+    const post = await server.ask(path, {
+      redirect,
+      method: "POST",
+      body: "x",
+    });
+    assert.equal(post.status, 307, path);
+    assert.equal(post.headers.get("location"), location);
+    assert.equal(post.headers.get("content-type"), null);
+    assert.equal(post.body, "");
+  }
+  assert.equal((await server.ask("/v3", { redirect })).status, 404);
+  assert.equal((await server.ask("/%65cho")).body, "GET /echo ");
+});
+
 Deno.test("httpHandler() answers 500 for an unexpected error and keeps its text to the log", async () => {
   await using server = await serveRoutes([FAILS]);
   const { status, body } = await server.ask("/fails");

@@ -56,7 +56,7 @@ Deno.test("/metrics shows what health checks found", async () => {
   assert.equal(status, 200);
   assert.equal(
     headers.get("content-type"),
-    "text/plain; version=0.0.4; charset=utf-8",
+    "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
   );
   assert.equal(sampleValue(body, "etcd_server_health_success"), 1);
   assert.equal(sampleValue(body, "etcd_server_health_failures"), 1);

@@ -200,3 +200,17 @@ Deno.test("ElectionHandlers.observe() goes on with the newest value for one who 
   call.giveUp();
   await assert.rejects(observing, kind("canceled"));
 });
+
+Deno.test("ElectionHandlers.observe() ends without an error when it may not read, and with one for a client that is gone", async () => {
+  const e = await newElection();
+  e.fixture.kv.beforeRange = () => {
+    throw new DomainError("permissionDenied");
+  };
+  await e.observe(new Observed());
+  e.fixture.kv.beforeRange = undefined;
+  const call = new FakeCall();
+  const observing = e.observe(new Observed(), call);
+  await settled();
+  call.giveUp();
+  await assert.rejects(observing, kind("canceled"));
+});

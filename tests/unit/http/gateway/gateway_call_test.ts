@@ -286,3 +286,30 @@ Deno.test("ServerStreamGatewayCall ends with the handler, or with what it threw"
     assert.deepEqual(host.observed, ["started", code]);
   }
 });
+
+Deno.test("ServerStreamGatewayCall refuses what is no request as a unary call does, and not as a stream", () => {
+  const host = new FakeHost();
+  const sink = new FakeSink();
+  const method: ServerStreamMethod<unknown, HashResponse> = {
+    kind: "serverStream",
+    path: "/s/S",
+    request: HashRequestCodec,
+    response: HashResponseCodec,
+    handle: () => assert.fail("there is no request"),
+  };
+  const call = new ServerStreamGatewayCall(
+    host,
+    method,
+    "peer",
+    metadata(),
+    sink,
+  );
+  call.onInput(utf8("{"));
+  call.onInputEnd();
+  assert.deepEqual(sink.refusedWith, {
+    code: Code.InvalidArgument,
+    message: "unexpected EOF",
+  });
+  assert.equal(sink.endedWith, undefined);
+  assert.deepEqual(host.observed, ["started", Code.InvalidArgument]);
+});

@@ -24,7 +24,8 @@ Deno.test("RequestMetadata forwards Authorization and Grpc-Metadata-*, and nothi
 
 Deno.test("RequestMetadata refuses binary values that are not base64", () => {
   assert.throws(() => metadata("Grpc-Metadata-A-Bin", "!!!"), {
-    message: "invalid binary header Grpc-Metadata-A-Bin: illegal base64 data",
+    message:
+      "invalid binary header Grpc-Metadata-A-Bin: illegal base64 data at input byte 0",
   });
 });
 

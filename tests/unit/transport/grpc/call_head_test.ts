@@ -104,7 +104,7 @@ Deno.test("readCallHead() refuses binary metadata that is not base64 with 400", 
   assert(!(read([...GRPC, "x-bin", "AAEC"]) instanceof Refusal));
   assert.equal(
     refusal([...GRPC, "x-bin", "A!"]),
-    '400 13 malformed binary metadata "A!" in header "x-bin": illegal base64 data',
+    '400 13 malformed binary metadata "A!" in header "x-bin": illegal base64 data at input byte 1',
   );
 });
 

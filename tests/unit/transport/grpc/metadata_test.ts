@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import {
+  base64Fault,
   encodeGrpcMessage,
-  isBase64,
   metadataOf,
   parseTimeoutMs,
 } from "../../../../src/transport/grpc/metadata.ts";
@@ -47,12 +47,32 @@ Deno.test("metadataOf() decodes a -bin value, padded or not, the first of severa
 for (
   const good of ["", "AA", "AA==", "AAA", "AAA=", "AAAA", "AA,AAA", "+/09"]
 ) {
-  Deno.test(`isBase64() takes "${good}"`, () => assert(isBase64(good)));
+  Deno.test(`base64Fault() finds none in "${good}"`, () => {
+    assert.equal(base64Fault(good), undefined);
+  });
 }
+/** The places are those that Go's encoding/base64 tells. */
 for (
-  const bad of ["A", "AAAAA", "A!AA", "A===", "AA=", "=AAA", "AA-_", "AA,A"]
+  const [bad, at] of [
+    ["A", 0],
+    ["AAAAA", 4],
+    ["A!AA", 1],
+    ["A===", 1],
+    ["AA=", 2],
+    ["AAA=A", 3],
+    ["AA=A", 2],
+    ["AA==AAAA", 4],
+    ["=AAA", 0],
+    ["AA-_", 2],
+    ["AA,A", 0],
+  ] as const
 ) {
-  Deno.test(`isBase64() refuses "${bad}"`, () => assert(!isBase64(bad)));
+  Deno.test(`base64Fault() finds the one in "${bad}"`, () => {
+    assert.equal(
+      base64Fault(bad),
+      `illegal base64 data at input byte ${at}`,
+    );
+  });
 }
 
 for (
