@@ -5,12 +5,7 @@ import {
   newWatchResponse,
   type WatchResponse,
 } from "../pb/etcdserverpb.ts";
-import {
-  sizeDelimited,
-  sizeInt64,
-  writeBytes,
-  writeInt64,
-} from "../pb/wire.ts";
+import { sizeDelimited, writeBytes } from "../pb/wire.ts";
 import type { WatchOptions } from "./watch_options.ts";
 import type { WatcherGroup } from "./watcher_group.ts";
 
@@ -36,7 +31,6 @@ export class EventResponses {
 
 // Tags of WatchResponse's fields.
 const HEADER = 0x0a;
-const WATCH_ID = 0x10;
 const FRAGMENT = 0x38;
 const EVENTS = 0x5a;
 
@@ -117,7 +111,7 @@ export class ResponseEncoder {
     end: number,
     eventBytes: number,
   ): void {
-    const headBytes = sizeOfHead(header, group.id);
+    const headBytes = sizeOfHead(header, group);
     const resume = events[first]!.rev;
     if (
       !group.fragment || end - first < 2 ||
@@ -177,14 +171,14 @@ function sizeOf(event: Event, prevKv: boolean): number {
   return 1 + sizeDelimited(wireOf(event, prevKv).length);
 }
 
-function sizeOfHead(header: Uint8Array, id: number): number {
-  return 1 + sizeDelimited(header.length) + (id === 0 ? 0 : 1 + sizeInt64(id));
+function sizeOfHead(header: Uint8Array, { idField }: WatcherGroup): number {
+  return 1 + sizeDelimited(header.length) + idField.length;
 }
 
 function encode(
   bytes: number,
   header: Uint8Array,
-  { id, prevKv }: WatcherGroup,
+  { idField, prevKv }: WatcherGroup,
   fragment: boolean,
   events: readonly Event[],
   first: number,
@@ -193,10 +187,7 @@ function encode(
   const out = new Uint8Array(bytes);
   out[0] = HEADER;
   let at = writeBytes(out, 1, header);
-  if (id !== 0) {
-    out[at++] = WATCH_ID;
-    at = writeInt64(out, at, id);
-  }
+  for (let i = 0; i < idField.length; i++) out[at++] = idField[i]!;
   if (fragment) {
     out[at++] = FRAGMENT;
     out[at++] = 1;

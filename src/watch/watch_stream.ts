@@ -9,7 +9,7 @@ import type { WatchOptions } from "./watch_options.ts";
 import { Watcher, WatcherState } from "./watcher.ts";
 
 /** The watch id that stands for no watcher, or for all of the stream's. */
-const NO_WATCHER = -1;
+const NO_WATCHER = -1n;
 
 /** What a stream needs of its gRPC call. */
 export interface WatchWriter {
@@ -24,7 +24,7 @@ export interface WatchRequest {
   /** First revision; 0 for what comes after the watcher was made. */
   readonly startRevision: number;
   /** 0 lets the stream choose. */
-  readonly id: number;
+  readonly id: bigint;
   readonly progressNotify: boolean;
   readonly prevKv: boolean;
   readonly skipPuts: boolean;
@@ -61,13 +61,13 @@ export interface StreamHost {
  * (`maxStreamBufferBytes`), and a client that goes on asking then without reading loses its stream.
  */
 export class WatchStream {
-  readonly #watchers = new Map<number, Watcher>();
+  readonly #watchers = new Map<bigint, Watcher>();
   readonly #out: WatchWriter;
   readonly #host: StreamHost;
   readonly #fail: (error: DomainError) => void;
   readonly #maxBufferBytes: number;
   #slow: Watcher[] = [];
-  #nextId = 0;
+  #nextId = 0n;
   #unreadControlBytes = 0;
   #isClosed = false;
   /** Watchers in state `Synced`; the hub counts. */
@@ -107,13 +107,13 @@ export class WatchStream {
   create(request: WatchRequest): WatchProblem | undefined {
     if (this.#isClosed) return undefined;
     if (isEmptyRange(request.range)) return "emptyRange";
-    if (request.id !== 0 && this.#watchers.has(request.id)) {
+    if (request.id !== 0n && this.#watchers.has(request.id)) {
       return "duplicateId";
     }
     if (this.#watchers.size >= this.#host.options.maxWatchersPerStream) {
       return "tooManyWatchers";
     }
-    const id = request.id === 0 ? this.#freeId() : request.id;
+    const id = request.id === 0n ? this.#freeId() : request.id;
     const group = this.#host.index.acquire(request.range).group({
       id,
       prevKv: request.prevKv,
@@ -142,7 +142,7 @@ export class WatchStream {
   }
 
   /** Ends a watcher at the client's wish; an unknown id is ignored. */
-  cancel(id: number): void {
+  cancel(id: bigint): void {
     const watcher = this.#watchers.get(id);
     if (watcher === undefined) return;
     this.#watchers.delete(id);
@@ -158,13 +158,13 @@ export class WatchStream {
   }
 
   /** Tells a synced watcher how far it is, unless the client does not read anyway. */
-  notifyProgress(id: number): void {
+  notifyProgress(id: bigint): void {
     if (this.isFull) return;
     this.#send({ watchId: id }, this.#host.offeredRevision);
   }
 
   /** Ends a watcher whose history is gone. */
-  cancelCompacted(id: number, compactRevision: number): void {
+  cancelCompacted(id: bigint, compactRevision: number): void {
     const watcher = this.#watchers.get(id)!;
     this.#watchers.delete(id);
     this.#host.remove(watcher);
@@ -213,7 +213,7 @@ export class WatchStream {
     this.#fail(new DomainError(kind));
   }
 
-  #freeId(): number {
+  #freeId(): bigint {
     while (this.#watchers.has(this.#nextId)) this.#nextId++;
     return this.#nextId++;
   }

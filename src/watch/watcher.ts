@@ -46,7 +46,7 @@ export class Watcher implements HeapItem {
     this.next = next;
   }
 
-  get id(): number {
+  get id(): bigint {
     return this.group.id;
   }
 }

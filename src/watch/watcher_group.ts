@@ -1,10 +1,12 @@
+import { EMPTY } from "../base/bytes.ts";
 import type { Event } from "../mvcc/event.ts";
+import { sizeId, writeId } from "../pb/wire.ts";
 import type { KeyInterest } from "./key_interest.ts";
 import type { Watcher } from "./watcher.ts";
 
 /** What makes two watchers of one range get the same bytes. */
 export interface WatcherShape {
-  readonly id: number;
+  readonly id: bigint;
   /** Events carry what the key held before. */
   readonly prevKv: boolean;
   /** The filter NOPUT. */
@@ -23,7 +25,9 @@ export interface WatcherShape {
  * when it may still hold some that no longer are.
  */
 export class WatcherGroup {
-  readonly id: number;
+  readonly id: bigint;
+  /** Wire bytes of the id as a field of WatchResponse; empty for 0. */
+  readonly idField: Uint8Array;
   readonly prevKv: boolean;
   readonly skipPuts: boolean;
   readonly skipDeletes: boolean;
@@ -36,6 +40,7 @@ export class WatcherGroup {
 
   constructor(readonly interest: KeyInterest, shape: WatcherShape) {
     this.id = shape.id;
+    this.idField = encodeIdField(shape.id);
     this.prevKv = shape.prevKv;
     this.skipPuts = shape.skipPuts;
     this.skipDeletes = shape.skipDeletes;
@@ -62,4 +67,13 @@ export class WatcherGroup {
     this.synced[at] = last;
     last.syncedIndex = at;
   }
+}
+
+/** Field 2, varint. */
+function encodeIdField(id: bigint): Uint8Array {
+  if (id === 0n) return EMPTY;
+  const out = new Uint8Array(1 + sizeId(id));
+  out[0] = 0x10;
+  writeId(out, 1, id);
+  return out;
 }

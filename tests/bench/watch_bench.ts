@@ -72,7 +72,7 @@ function measure(name: string, test: Case): void {
       stream.create({
         range: keyRange(utf8(key), utf8(end)),
         startRevision: 0,
-        id: 0,
+        id: 0n,
         progressNotify: true,
         prevKv: test.prevKv,
         skipPuts: false,

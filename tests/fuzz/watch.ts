@@ -24,7 +24,7 @@ const STEPS = 80;
 const COMPACT_REVISION = 4;
 const KEYS = ["a", "aa", "b", "c", "\0"];
 const RANGE_ENDS = ["", "", "\0", "b", "a", "z"];
-const IDS = [0, 0, 0, 1, 5, -1, Number.MAX_SAFE_INTEGER];
+const IDS = [0n, 0n, 0n, 1n, 5n, -1n, 2n ** 63n - 1n];
 
 /**
  * Watch requests as clients must not send them: odd ranges, ids, revisions and filters, damaged on the way. Each
@@ -88,7 +88,7 @@ interface Asked {
 class Client {
   readonly #asked: Asked[] = [];
   #answered = 0;
-  readonly #open = new Map<number, Asked>();
+  readonly #open = new Map<bigint, Asked>();
   readonly #all: Asked[] = [];
 
   sends({ createRequest }: WatchRequest, nextRevision: number): void {
@@ -100,11 +100,11 @@ class Client {
 
   take(response: Received): void {
     if (response.created) return this.#created(response);
-    const watcher = this.#open.get(response.watchId);
+    const watcher = this.#open.get(response.watchId64);
     if (response.canceled) {
       assert.ok(watcher !== undefined, "what is canceled was created");
       watcher.isCanceled = true;
-      this.#open.delete(response.watchId);
+      this.#open.delete(response.watchId64);
       if (response.compactRevision === 0) return;
       assert.equal(response.compactRevision, COMPACT_REVISION);
       assert.ok(watcher.from < COMPACT_REVISION);
@@ -137,17 +137,17 @@ class Client {
     }
   }
 
-  #created({ watchId, canceled }: Received): void {
+  #created({ watchId64, canceled }: Received): void {
     const asked = this.#asked[this.#answered++];
     assert.ok(asked !== undefined, "only what was asked for is created");
     const { request } = asked;
     const isWrong = request.startRevision < 0 || isEmpty(request) ||
-      (request.watchId !== 0 && this.#open.has(request.watchId));
+      (request.watchId !== 0n && this.#open.has(request.watchId));
     assert.equal(canceled, isWrong);
     if (isWrong) return;
-    if (request.watchId !== 0) assert.equal(watchId, request.watchId);
-    assert.ok(!this.#open.has(watchId), "an id has one watcher");
-    this.#open.set(watchId, asked);
+    if (request.watchId !== 0n) assert.equal(watchId64, request.watchId);
+    assert.ok(!this.#open.has(watchId64), "an id has one watcher");
+    this.#open.set(watchId64, asked);
     this.#all.push(asked);
   }
 }

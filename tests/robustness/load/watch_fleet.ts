@@ -66,7 +66,7 @@ export class WatchFleet {
         createRequest: newWatchCreateRequest({
           key: keyOf(this.ledger.firstKey(slice)),
           rangeEnd: keyOf(this.ledger.firstKey(slice + 1)),
-          watchId: at + 1,
+          watchId: BigInt(at + 1),
         }),
       })))
     );
@@ -121,7 +121,7 @@ export class WatchFleet {
       this.#violate(`a watcher was cancelled: ${response.cancelReason}`);
       return;
     }
-    const watcher = this.#watchers[first + response.watchId - 1]!;
+    const watcher = this.#watchers[first + Number(response.watchId) - 1]!;
     for (const bytes of response.events) {
       const { modRevision } = decodeEvent(bytes).kv!;
       if (modRevision <= watcher.lastRevision) {

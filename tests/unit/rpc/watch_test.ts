@@ -71,7 +71,7 @@ class WatchCallFixture extends WatchFixture {
     return this.send({ createRequest: newWatchCreateRequest(init) });
   }
 
-  cancel(watchId: number): Received[] {
+  cancel(watchId: bigint): Received[] {
     return this.send({ cancelRequest: newWatchCancelRequest({ watchId }) });
   }
 
@@ -96,16 +96,16 @@ Deno.test("watchMethod() is the Watch method of etcd's API", () => {
 Deno.test("Watch refuses a bad create request with one response, and the stream lives on", () => {
   const f = new WatchCallFixture();
   const key = utf8("a");
-  f.create({ key, watchId: 7 });
+  f.create({ key, watchId: 7n });
   const cases: [Partial<WatchCreateRequest>, string][] = [
     [{ key, startRevision: -1 }, COMPACTED],
-    [{ key, startRevision: -1, watchId: 7 }, COMPACTED],
+    [{ key, startRevision: -1, watchId: 7n }, COMPACTED],
     [
-      { key, watchId: 7 },
+      { key, watchId: 7n },
       "mvcc: duplicate watch ID provided on the WatchStream",
     ],
     [{ key: utf8("b"), rangeEnd: key }, "mvcc: watcher range is empty"],
-    [{ key, rangeEnd: key, watchId: 7 }, "mvcc: watcher range is empty"],
+    [{ key, rangeEnd: key, watchId: 7n }, "mvcc: watcher range is empty"],
   ];
   for (const [init, reason] of cases) {
     const [r, ...rest] = f.create(init);
@@ -142,9 +142,9 @@ Deno.test("Watch asks for permission with the range as it is meant, and tells th
 Deno.test("Watch takes an empty key for the smallest one, and a range end of 0 for no end", () => {
   const f = new WatchCallFixture();
   const zero = new Uint8Array(1);
-  f.create({ watchId: 1 });
-  f.create({ rangeEnd: zero, watchId: 2 });
-  f.create({ key: utf8("b"), rangeEnd: zero, watchId: 3 });
+  f.create({ watchId: 1n });
+  f.create({ rangeEnd: zero, watchId: 2n });
+  f.create({ key: utf8("b"), rangeEnd: zero, watchId: 3n });
   const seenBy = (key: string) => {
     f.history.put(key);
     return f.writer.take().map((r) => r.watchId).sort();
@@ -156,11 +156,16 @@ Deno.test("Watch takes an empty key for the smallest one, and a range end of 0 f
 
 Deno.test("Watch passes all options on", async () => {
   const f = new WatchCallFixture();
-  f.create({ key: utf8("a"), filters: [0], prevKv: true, watchId: 1 });
-  f.create({ key: utf8("a"), filters: [1], watchId: 2 });
-  f.create({ key: utf8("b"), startRevision: 2, watchId: 3 });
-  f.create({ key: utf8("c"), rangeEnd: utf8("d"), fragment: true, watchId: 4 });
-  f.create({ key: utf8("z"), progressNotify: true, watchId: 5 });
+  f.create({ key: utf8("a"), filters: [0], prevKv: true, watchId: 1n });
+  f.create({ key: utf8("a"), filters: [1], watchId: 2n });
+  f.create({ key: utf8("b"), startRevision: 2, watchId: 3n });
+  f.create({
+    key: utf8("c"),
+    rangeEnd: utf8("d"),
+    fragment: true,
+    watchId: 4n,
+  });
+  f.create({ key: utf8("z"), progressNotify: true, watchId: 5n });
   f.history.put("a");
   f.history.delete("a");
   f.history.commit(["c1", "c2", "c3"].map((key) => ({
@@ -187,11 +192,11 @@ Deno.test("Watch cancels, answers progress requests, and ignores what it does no
   const f = new WatchCallFixture();
   assert.equal(f.requestProgress().length, 0);
   assert.equal(f.send({}).length, 0);
-  assert.equal(f.cancel(0).length, 0);
+  assert.equal(f.cancel(0n).length, 0);
   f.create({ key: utf8("a") });
   const [progress] = f.requestProgress();
   assert.deepEqual([progress!.watchId, progress!.revision], [-1, 3]);
-  const [canceled] = f.cancel(0);
+  const [canceled] = f.cancel(0n);
   assert.deepEqual(
     [canceled!.watchId, canceled!.canceled, canceled!.cancelReason],
     [0, true, ""],

@@ -10,7 +10,9 @@ const LOW_WATER_BYTES = 64 << 10;
 /** A response as a client sees it. */
 export interface Received {
   readonly revision: number;
+  /** The id as a number, and with all its bits. */
   readonly watchId: number;
+  readonly watchId64: bigint;
   readonly created: boolean;
   readonly canceled: boolean;
   readonly compactRevision: number;
@@ -57,9 +59,11 @@ export class FakeWriter implements WatchWriter {
 }
 
 export function decode(message: Uint8Array): Received {
-  const { header, events, ...rest } = decodeWatchResponse(message);
+  const { header, events, watchId, ...rest } = decodeWatchResponse(message);
   return {
     ...rest,
+    watchId: Number(watchId),
+    watchId64: watchId,
     revision: decodeResponseHeader(header!).revision,
     events: events.map((event) => decodeEvent(event)),
     bytes: message.length,

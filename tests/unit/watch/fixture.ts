@@ -75,7 +75,7 @@ export class TestStream {
   }
 
   /** Creates a watcher and returns its id, taken from the answer. */
-  watch(key: string, more: Partial<WatchRequest> = {}): number {
+  watch(key: string, more: RequestOptions = {}): number {
     this.writer.take();
     const problem = this.stream.create(request(key, more));
     assert.equal(problem, undefined);
@@ -84,23 +84,32 @@ export class TestStream {
     return created!.watchId;
   }
 
+  cancel(id: number): void {
+    this.stream.cancel(BigInt(id));
+  }
+
   /** The events of the responses since the last call, as text. */
   events(): string {
     return this.writer.take().map(({ events }) => show(events)).join(" | ");
   }
 }
 
+/** What of a request differs from a plain one; ids that fit in a number. */
+export type RequestOptions = Partial<Omit<WatchRequest, "id">> & {
+  readonly id?: number;
+};
+
 /** `a` watches a key, `a-c` the range from a to before c, `a-` everything from a on. */
 export function request(
   range: string,
-  more: Partial<WatchRequest> = {},
+  { id = 0, ...more }: RequestOptions = {},
 ): WatchRequest {
   const [start, end] = range.split("-");
   const rangeEnd = end === undefined ? "" : end === "" ? "\0" : end;
   return {
     range: keyRange(utf8(start!), utf8(rangeEnd)),
     startRevision: 0,
-    id: 0,
+    id: BigInt(id),
     progressNotify: false,
     prevKv: false,
     skipPuts: false,

@@ -218,7 +218,7 @@ Deno.test("WatchStream.create() picks ids from 0 on and skips those in use; ids 
   const s = f.open();
   assert.equal(s.watch("a", { id: 1 }), 1);
   assert.deepEqual(["a", "a", "a"].map((key) => s.watch(key)), [0, 2, 3]);
-  s.stream.cancel(2);
+  s.cancel(2);
   assert.equal(s.watch("a"), 4);
   assert.equal(s.watch("a", { id: 2 }), 2);
   assert.equal(s.watch("a", { id: -9 }), -9);
@@ -239,7 +239,7 @@ Deno.test("WatchStream.create() refuses duplicates, empty ranges and too many wa
   assert.equal(s.writer.take().length, 0);
   s.watch("a");
   assert.equal(create("a"), "tooManyWatchers");
-  s.stream.cancel(0);
+  s.cancel(0);
   s.watch("a");
   s.stream.close();
   f.assertEmpty();
@@ -265,7 +265,7 @@ Deno.test("WatchStream.cancel() answers without a reason and nothing follows; an
   const live = s.watch("a");
   const past = s.watch("a", { startRevision: 2 });
   const future = s.watch("a", { startRevision: 9 });
-  for (const id of [live, past, future, 99, live]) s.stream.cancel(id);
+  for (const id of [live, past, future, 99, live]) s.cancel(id);
   assert.deepEqual(
     s.writer.take().map((r) => [
       r.watchId,
@@ -496,7 +496,7 @@ Deno.test("a client that keeps asking without reading loses its stream", () => {
   assert.ok(s.writer.maxBufferedBytes < (64 << 10) + 10_200);
   f.assertEmpty();
   s.stream.create(request("a"));
-  s.stream.cancel(0);
+  s.cancel(0);
   s.stream.requestProgress();
   f.assertEmpty();
 });
@@ -617,7 +617,7 @@ Deno.test("no timer runs once nobody wants progress", () => {
   for (let i = 0; i < 3; i++) s.watch("a", { progressNotify: true });
   f.clock.advance(1600);
   assert.ok(timers > 10);
-  for (const id of [0, 2, 1]) s.stream.cancel(id);
+  for (const id of [0, 2, 1]) s.cancel(id);
   timers = 0;
   f.clock.advance(16_000);
   assert.equal(timers, 0);
@@ -677,7 +677,7 @@ Deno.test("WatchStream.requestProgress() answers behind all events, only if all 
     [[-1, 3]],
     "a watcher without events gets synced, too",
   );
-  s.stream.cancel(behind);
+  s.cancel(behind);
 });
 
 Deno.test("WatchStream.close() leaves nothing behind, in whatever state the watchers are", async () => {

@@ -177,7 +177,7 @@ async function run(random: Random): Promise<void> {
     client.take();
     const before = client.test.writer.sent.length;
     if (client.test.stream.create(options) !== undefined) {
-      assert.ok(client.watched.has(options.id));
+      assert.ok(client.watched.has(Number(options.id)));
       assert.equal(client.test.writer.sent.length, before);
       return;
     }
@@ -199,7 +199,7 @@ async function run(random: Random): Promise<void> {
     else if (dice < 54) {
       client.take();
       const ids = [...client.watched.keys()];
-      if (ids.length > 0) client.test.stream.cancel(random.pick(ids));
+      if (ids.length > 0) client.test.cancel(random.pick(ids));
     } else if (dice < 56) {
       if (clients.length < 6) open();
     } else if (dice < 57) {
