@@ -64,16 +64,12 @@ export function checkKey(
   violations: Violations,
 ): void {
   let current: RowFacts | undefined = versions.base;
-  let previousRev = current?.rev;
   for (const row of versions.later) {
-    const problem = row.rev === previousRev
-      ? "the key changed in this revision before"
-      : problemAfter(current, row);
+    const problem = problemAfter(current, row);
     if (problem !== undefined) {
       violations.add("key-history", `${placeOf(row)}: ${problem}`);
     }
     current = row.deleted === 0 ? row : undefined;
-    previousRev = row.rev;
   }
   if (current === undefined || current.lease === 0n) return;
   if (!leases.has(current.lease)) {

@@ -113,7 +113,7 @@ export class EventLog implements EventSource {
       return undefined;
     }
     const historic = event as HistoricEvent;
-    if (event.rev <= this.compactRevision) {
+    if (event.rev <= this.compactRevision || historic.isCreation) {
       historic.setPrevious(undefined);
       return undefined;
     }

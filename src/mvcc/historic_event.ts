@@ -1,4 +1,9 @@
-import { sizeEvent, writeEvent } from "../pb/key_value.ts";
+import {
+  readRecordHead,
+  RecordHead,
+  sizeEvent,
+  writeEvent,
+} from "../pb/key_value.ts";
 import type { Event } from "./event.ts";
 
 /** An event that was read back from the backend. */
@@ -13,6 +18,14 @@ export class HistoricEvent implements Event {
     readonly key: Uint8Array,
     readonly record: Uint8Array,
   ) {}
+
+  /** Whether it made a key that was not there, or that its transaction had deleted before. */
+  get isCreation(): boolean {
+    const { record } = this;
+    const head = new RecordHead();
+    readRecordHead(record, 0, record.length, head);
+    return !this.deleted && head.createRev === this.rev;
+  }
 
   get wire(): Uint8Array {
     return this.#wire ??= this.#encode(undefined);

@@ -33,7 +33,7 @@ import {
 } from "./compact_revision.ts";
 import { foreignChanges } from "./foreign_batch.ts";
 import { Identity } from "./identity.ts";
-import type { KeyEntry } from "./key_entry.ts";
+import { type KeyEntry, VersionRef } from "./key_entry.ts";
 import { KeyIndex } from "./key_index.ts";
 import type { LeaseBook } from "./lease_book.ts";
 import { LoadChecks } from "./load_checks.ts";
@@ -683,7 +683,8 @@ export class Store implements BatchSink, FollowingStore {
 
   #applyVersion(change: Change): void {
     const entry = change.entry;
-    if (entry.version > 0) {
+    if (entry.rev === change.rev) this.#setPreviousBefore(change);
+    else if (entry.version > 0) {
       change.previousRev = entry.rev;
       change.previousSub = entry.sub;
       change.previousAddress = entry.address;
@@ -703,6 +704,19 @@ export class Store implements BatchSink, FollowingStore {
       change.recordBytes,
     );
     this.#window.push(change);
+  }
+
+  /**
+   * The transaction has changed the key before: what that left was never to be seen, and a deletion takes away what
+   * was there before the transaction; a put made the key anew.
+   */
+  #setPreviousBefore(change: Change): void {
+    const ref = new VersionRef();
+    if (!change.deleted || !change.entry.versionAt(change.rev - 1, ref)) return;
+    change.previousRev = ref.rev;
+    change.previousSub = ref.sub;
+    change.previousAddress = ref.address;
+    change.previousBytes = ref.recordBytes;
   }
 
   /** Makes a version the newest of its key, in every structure that knows of it. */

@@ -107,14 +107,14 @@ export class TxnEvaluator {
   }
 
   #checkPut(request: PutRequest, batch: WriteBatch, view: ReadView): void {
+    if (request.lease !== 0n && !batch.hasLease(request.lease)) {
+      throw new DomainError("leaseNotFound");
+    }
     if (request.ignoreValue || request.ignoreLease) {
       const entry = this.reader.index.get(request.key);
       if (entry === undefined || !this.reader.visible(entry, view)) {
         throw new DomainError("keyNotFound");
       }
-    }
-    if (request.lease !== 0n && !batch.hasLease(request.lease)) {
-      throw new DomainError("leaseNotFound");
     }
   }
 

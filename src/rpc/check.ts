@@ -102,7 +102,9 @@ interface Writes {
 
 /**
  * No key may be put twice in one branch, nor put and deleted; nested transactions count with both of
- * their branches, but a key may stand in the "then" and in the "else" of the same one.
+ * their branches, but a key may stand in the "then" and in the "else" of the same one. As etcd's
+ * checkIntervals, this lets two cases through: a nested transaction that deletes what an earlier one
+ * puts, and a deletion of everything from a key on.
  */
 function checkOverlaps(ops: readonly RequestOp[]): Writes {
   const all: Writes = { puts: new Map(), deletes: [] };
@@ -121,9 +123,6 @@ function checkOverlaps(ops: readonly RequestOp[]): Writes {
       if (all.puts.has(name) || isDeleted(key, all.deletes)) {
         throw new DomainError("duplicateKey");
       }
-    }
-    for (const key of all.puts.values()) {
-      if (isDeleted(key, then.deletes)) throw new DomainError("duplicateKey");
     }
     for (const [name, key] of then.puts) all.puts.set(name, key);
     all.deletes.push(...then.deletes);
@@ -147,9 +146,8 @@ function isDeleted(
   return deletes.some(({ key: start, rangeEnd }) => {
     const order = compareBytes(key, start);
     if (rangeEnd.length === 0) return order === 0;
-    if (order < 0) return false;
-    return (rangeEnd.length === 1 && rangeEnd[0] === 0) ||
-      compareBytes(key, rangeEnd) < 0;
+    // No key is smaller than "\0", the end that stands for all keys: etcd finds such a range to be empty here.
+    return order >= 0 && compareBytes(key, rangeEnd) < 0;
   });
 }
 

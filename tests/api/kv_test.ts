@@ -172,6 +172,11 @@ Deno.test("requests with bad arguments fail with etcd's messages", async () => {
       5,
       "etcdserver: requested lease not found",
     ],
+    [
+      client.put("none", "", { lease: 404, ignore_value: true }),
+      5,
+      "etcdserver: requested lease not found",
+    ],
     [client.txn({ success: [{}] }), 3, "etcdserver: key not found"],
     [
       client.put("a", "x".repeat(1572864)),
@@ -299,6 +304,11 @@ Deno.test("Txn refuses a key that two operations of a branch write", async () =>
     [op.delete("a"), op.delete("a", "c")],
     [op.txn({ success: [op.put("a")], failure: [op.put("a")] })],
     [op.put("a"), op.range("a"), op.range("a")],
+    [op.delete("a", "\0"), op.put("b")],
+    [
+      op.txn({ success: [op.put("a")] }),
+      op.txn({ success: [op.delete("a")] }),
+    ],
   ];
   for (const success of allowed) await client.txn({ success });
   await client.txn({ success: [op.put("a")], failure: [op.put("a")] });

@@ -62,6 +62,61 @@ Deno.test("Watch catches up from the past, and goes on without a gap", async () 
   await watch.cancel();
 });
 
+Deno.test("Watch takes ids of 64 bits", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const watch = client.openWatch();
+  const ids = [
+    "9223372036854775807",
+    "9223372036854775806",
+    "-9223372036854775808",
+  ];
+  for (const watch_id of ids) {
+    const created = await watch.create({ key: Buffer.from("k"), watch_id });
+    assert.deepEqual([created.watch_id, created.canceled], [watch_id, false]);
+  }
+  await client.put("k");
+  const told = [];
+  for (const _ of ids) told.push((await watch.next()).watch_id);
+  assert.deepEqual(told.sort(), ids.toSorted());
+  watch.send({ cancel_request: { watch_id: ids[1] } });
+  const canceled = await watch.next();
+  assert.deepEqual([canceled.watch_id, canceled.canceled], [ids[1], true]);
+  await watch.cancel();
+});
+
+Deno.test("Watch has both changes of a key that a transaction changed twice", async () => {
+  // Without a window, history comes from the database.
+  await using server = await startTestServer({ eventWindowBytes: 1 });
+  const { client } = server;
+  await client.put("a", "0");
+  const live = client.openWatch();
+  const request = { key: Buffer.from("a"), prev_kv: true };
+  await live.create(request);
+  // etcd finds no overlap in these: a later nested deletion, and a deletion from a key on.
+  const { header } = await client.txn({
+    success: [
+      op.txn({ success: [op.put("a", "1")] }),
+      op.txn({ success: [op.delete("a")] }),
+    ],
+  });
+  await client.txn({ success: [op.put("a", "2")] });
+  await client.txn({ success: [op.delete("a", "\0"), op.put("a", "3")] });
+  const expected = "a=1(0) -a=(0) a=2() -a=(2) a=3()";
+  const showAll = (events: Message[]) =>
+    events.map((e) => `${show([e])}(${e.prev_kv?.value ?? ""})`).join(" ");
+  assert.equal(showAll(await live.events(5)), expected);
+  await live.cancel();
+  const late = client.openWatch();
+  await late.create({ ...request, start_revision: header.revision });
+  assert.equal(showAll(await late.events(5)), expected);
+  await late.cancel();
+  const { kvs: [kv] } = await client.range("a");
+  assert.deepEqual([`${kv.value}`, kv.version], ["3", "1"]);
+  const past = await client.range("a", "", { revision: header.revision });
+  assert.equal(past.count, "0");
+});
+
 Deno.test("Watch keeps a transaction's events together", async () => {
   await using server = await startTestServer();
   const { client } = server;

@@ -141,11 +141,11 @@ class Run {
     const old = this.state.get(key);
     const revision = this.model.revision + 1;
     this.state.set(key, {
-      value: request.ignoreValue ? old!.value : text(request.value),
+      value: request.ignoreValue ? old?.value ?? "" : text(request.value),
       createRevision: old?.createRevision ?? revision,
       modRevision: revision,
       version: (old?.version ?? 0) + 1,
-      lease: request.ignoreLease ? old!.lease : request.lease,
+      lease: request.ignoreLease ? old?.lease ?? 0n : request.lease,
     });
     this.hasWritten = true;
     const wanted = request.prevKv && old !== undefined;

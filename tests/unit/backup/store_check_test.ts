@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { checkDataDir, checkStore } from "../../../src/backup/store_check.ts";
 import { OfflineDir } from "../../../src/backend/driver/sqlite/offline_dir.ts";
 import { SqliteBackend } from "../../../src/backend/driver/sqlite/sqlite_backend.ts";
+import { utf8 } from "../../../src/base/bytes.ts";
 import { SystemClock } from "../../../src/base/clock.ts";
 import { batchOf, makeBatch } from "../../support/batches.ts";
 import {
@@ -36,6 +37,23 @@ Deno.test("checkStore() finds nothing wrong with an empty store", async () => {
     assert.deepEqual(report.violations, []);
     assert.equal(report.keys, 0);
   }
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("checkStore() takes a key that one transaction put, deleted and made anew", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "stele-offline-" });
+  const backend = new SqliteBackend({ dir }, new SystemClock());
+  const { revision } = await backend.open();
+  const key = utf8("a");
+  const put = { value: key, createRev: 2, version: 1, lease: 0n };
+  await backend.append(batchOf({ seq: 1, afterRev: revision }, [
+    { rev: 2, sub: 0, key, put },
+    { rev: 2, sub: 1, key },
+    { rev: 2, sub: 2, key, put },
+  ]));
+  await backend.close();
+  const report = await checkDataDir(dir);
+  assert.deepEqual([report.violations, report.keys], [[], 1]);
   await Deno.remove(dir, { recursive: true });
 });
 
