@@ -63,6 +63,8 @@ export class LogFollower {
   #offeredAtMs = -Infinity;
   /** Until then what is offered is waited for, instead of being read; undefined: nothing is missing. */
   #patientUntilMs: number | undefined = undefined;
+  /** A timer is set that ends the patience. */
+  #isLookPending = false;
   #failure: unknown = undefined;
   #waiting: Waiter[] = [];
   #nextGroup: PromiseWithResolvers<void> | undefined = undefined;
@@ -211,14 +213,15 @@ export class LogFollower {
   }
 
   #bePatient(): void {
-    const isWaiting = this.#patientUntilMs !== undefined;
     this.#patientUntilMs = this.clock.monotonicMs() + PATIENCE_MS;
-    if (!isWaiting) this.#lookAfter(PATIENCE_MS);
+    if (!this.#isLookPending) this.#lookAfter(PATIENCE_MS);
   }
 
   /** Reads what has not been offered in time. */
   #lookAfter(delayMs: number): void {
+    this.#isLookPending = true;
     this.clock.after(delayMs, () => {
+      this.#isLookPending = false;
       if (this.#patientUntilMs === undefined) return;
       const leftMs = this.#patientUntilMs - this.clock.monotonicMs();
       if (leftMs > 0) this.#lookAfter(leftMs);

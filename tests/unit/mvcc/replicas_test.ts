@@ -248,3 +248,26 @@ Deno.test("what another replica tells of is applied without a look into the data
   assert.equal(two.backend.calls("batchesAfter"), reads + 1);
   assert.equal(await read(two.store), "3");
 });
+
+Deno.test("what is missing is read, even if what came before it was told of when it was about to be", async () => {
+  const log = new SharedLog();
+  const one = await openReplica(log);
+  const two = await openReplica(log);
+  two.backend.hears = false;
+  const told: Batch[] = [];
+  one.store.feed = {
+    isWanted: true,
+    appended: (batch) => void told.push(batch),
+  };
+  for (let i = 0; i < 4; i++) await put(one.store, String(i));
+  const { follower } = two.store;
+  follower!.offer(told[1]!);
+  two.clock.advance(10);
+  // Time is up for the first, and here it is; now the third is missing.
+  for (const i of [0, 3]) follower!.offer(told[i]!);
+  await two.store.queue.drained();
+  assert.equal(two.store.seq, told[1]!.seq);
+  two.clock.advance(10);
+  await two.store.queue.drained();
+  assert.equal(two.store.seq, told[3]!.seq);
+});
