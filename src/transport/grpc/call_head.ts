@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { ServerStream } from "../http2/server_stream.ts";
 import type { RequestHeaders } from "../http2/stream_handler.ts";
 import { base64Fault, isBinary, parseTimeoutMs } from "./metadata.ts";
@@ -149,8 +150,8 @@ function unknownMethod(path: string, table: MethodTable): Refusal {
   } else {
     const service = path.slice(1, slash);
     message = table.hasService(service)
-      ? `unknown method ${cut(path.slice(slash + 1))} for service ${service}`
-      : `unknown service ${cut(service)}`;
+      ? `unknown method ${told(path.slice(slash + 1))} for service ${service}`
+      : `unknown service ${told(service)}`;
   }
   return new Refusal({ code: Code.Unimplemented, message });
 }
@@ -165,6 +166,11 @@ function quote(text: string): string {
         : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
   return `"${inner}"`;
+}
+
+/** A latin1 string as the UTF-8 that it is. */
+function told(latin1: string): string {
+  return Buffer.from(cut(latin1), "latin1").toString();
 }
 
 function cut(text: string): string {

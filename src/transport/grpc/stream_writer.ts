@@ -88,14 +88,8 @@ export class StreamWriter implements MessageWriter<unknown> {
     if (this.#isEnded) return;
     this.close();
     this.#onEnd(status);
-    if (this.#hasHeaders) {
-      this.#stream.sendTrailers(trailersOf(status));
-    } else if (status.code === Code.Ok) {
-      this.#stream.sendHeaders(OK_HEAD, false);
-      this.#stream.sendTrailers(trailersOf(status));
-    } else {
-      sendStatus(this.#stream, status);
-    }
+    if (this.#hasHeaders) this.#stream.sendTrailers(trailersOf(status));
+    else sendStatus(this.#stream, status);
   }
 
   drained(): Promise<void> {
