@@ -39,6 +39,7 @@ export type ErrorKind =
   | "unhealthy"
   | "rangeStreamSort"
   | "rangeStreamFilter"
+  | "unknownMethod"
   | "wrongDowngradeVersionFormat"
   | "invalidDowngradeTargetVersion"
   | "downgradeInProcess"

@@ -18,15 +18,19 @@ export interface KvHash {
 
 /**
  * CRC-32C over every version that is readable at or above the compact revision, up to `revision`
- * (0: the current one): by key, then by revision, each version's row id and record. A tombstone at
+ * (0: the current one; negative: none at all): by key, then by revision, each version's row id and record. A tombstone at
  * the compact revision does not count. Only comparable between replicas of Stele, at equal compact
  * revisions, as etcd's is only between etcd's members.
  */
 export async function hashKv(store: Store, revision: number): Promise<KvHash> {
-  const hashRevision = revision > 0 ? revision : store.currentRevision;
-  checkReadRevision(hashRevision, store);
-  const compactRevision = store.compactRevision;
   const crc = new Crc32c();
+  const { compactRevision } = store;
+  // Nothing is as old as that; etcd says so as well.
+  if (revision < 0) {
+    return { hash: crc.value, compactRevision, hashRevision: revision };
+  }
+  const hashRevision = revision === 0 ? store.currentRevision : revision;
+  checkReadRevision(hashRevision, store);
   let after: Uint8Array | undefined;
   let slice: Row[] = [];
   const flush = async () => {

@@ -370,8 +370,9 @@ export class Store implements BatchSink, FollowingStore {
   /** A transaction of ranges alone: answered like a read. */
   readOnlyTxn(
     request: TxnRequest,
+    isSerializable = false,
   ): Read<TxnResponse> | Promise<Read<TxnResponse>> {
-    this.#checkReadable(false);
+    this.#checkReadable(isSerializable);
     const revision = this.#currentRevision;
     try {
       const view = { revision, seesPending: false, fetched: undefined };

@@ -52,6 +52,15 @@ export function isReadOnlyTxn(request: TxnRequest): boolean {
   return true;
 }
 
+/**
+ * Whether a transaction of ranges alone may be answered from what this server knows: all of them say so. Where there
+ * are none, nobody asked for that.
+ */
+export function isSerializableTxn({ success, failure }: TxnRequest): boolean {
+  const ops = [...success, ...failure];
+  return ops.length > 0 && ops.every((op) => op.requestRange?.serializable);
+}
+
 /** What the space quota charges a transaction: the dearer branch, nested ones included. */
 export function txnCost(request: TxnRequest): number {
   return Math.max(opsCost(request.success), opsCost(request.failure));

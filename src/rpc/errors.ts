@@ -43,8 +43,9 @@ export const STATUS: Readonly<Record<ErrorKind, Status>> = {
     Code.FailedPrecondition,
     "can only promote a learner member",
   ),
+  // etcd's table has the client's error here, which has no code on the wire.
   memberNotEnoughStarted: etcd(
-    Code.FailedPrecondition,
+    Code.Unknown,
     "re-configuration failed due to not enough started members",
   ),
   memberExists: etcd(Code.FailedPrecondition, "member ID already exist"),
@@ -79,6 +80,7 @@ export const STATUS: Readonly<Record<ErrorKind, Status>> = {
     code: Code.Unimplemented,
     message: "RangeStream does not support revision filters",
   },
+  unknownMethod: etcd(Code.Unknown, "unknown method"),
   wrongDowngradeVersionFormat: etcd(
     Code.InvalidArgument,
     "wrong downgrade target version format",

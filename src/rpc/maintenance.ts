@@ -51,6 +51,9 @@ const SNAPSHOT_CHUNK_BYTES = 32 << 10;
 /** Bytes asked of the backend at once. */
 const SNAPSHOT_READ_BYTES = 1 << 20;
 
+const VERSION =
+  /^(\d{1,19})\.(\d{1,19})(?:\.(\d{1,19})(?:-[\da-z.-]*)?(?:\+[\da-z.-]*)?)?$/i;
+
 export interface MaintenanceInfo {
   /** The version of etcd whose API this is. */
   readonly version: string;
@@ -159,10 +162,9 @@ export class MaintenanceHandlers {
     ];
   }
 
+  /** Any member id is taken, 0 too: it stands for itself, as in etcd. */
   async alarm(request: AlarmRequest): Promise<AlarmResponse> {
-    const memberId = request.memberID === 0n
-      ? this.info.memberId
-      : request.memberID;
+    const { memberID: memberId } = request;
     const alarm = { memberId, type: request.alarm, origin: AlarmOrigin.Client };
     let alarms: { memberId: bigint; type: number }[] = [];
     if (request.action === AlarmAction.GET) {
@@ -202,11 +204,7 @@ export class MaintenanceHandlers {
       // Fresh servers have applied nothing; etcd's index is never 0.
       raftIndex: this.store.seq + 1,
       raftAppliedIndex: this.store.seq + 1,
-      errors: this.alarms.list().map((a) =>
-        `memberID:${a.memberId} alarm:${
-          a.type === AlarmType.NoSpace ? "NOSPACE" : "CORRUPT"
-        } `
-      ),
+      errors: this.alarms.list().map(alarmText),
       downgradeInfo: newDowngradeInfo(),
     });
   }
@@ -308,7 +306,11 @@ export class MaintenanceHandlers {
         version: this.info.clusterVersion,
       });
     }
-    if (!/^\d+\.\d+(\.\d+)?$/.test(request.version)) {
+    if (
+      request.action !== DowngradeAction.VALIDATE &&
+      request.action !== DowngradeAction.ENABLE
+    ) throw new DomainError("unknownMethod");
+    if (!isVersion(request.version)) {
       throw new DomainError("wrongDowngradeVersionFormat");
     }
     throw new DomainError("invalidDowngradeTargetVersion");
@@ -327,4 +329,17 @@ export class MaintenanceHandlers {
 
 function isAlarm(type: number): boolean {
   return type === AlarmType.NoSpace || type === AlarmType.Corrupt;
+}
+
+/** An alarm as protobuf writes it as text: without fields that are zero. */
+function alarmText({ memberId, type }: { memberId: bigint; type: number }) {
+  const name = type === AlarmType.NoSpace ? "NOSPACE" : "CORRUPT";
+  return `${memberId === 0n ? "" : `memberID:${memberId} `}alarm:${name}`;
+}
+
+/** `3.6`, or a semantic version whose numbers fit into 64 bits, as etcd's go-semver reads them. */
+function isVersion(text: string): boolean {
+  const match = VERSION.exec(text);
+  return match !== null &&
+    match.slice(1).every((n) => n === undefined || BigInt(n) < 2n ** 63n);
 }

@@ -95,6 +95,72 @@ Deno.test("an alarm that a client activated stays until a client clears it", asy
   await server.client.put("k");
 });
 
+Deno.test("an alarm is that of the member that was named, whether there is one or not", async () => {
+  await using server = await startTestServer();
+  const { maintenance } = server.client;
+  const ids = ["0", "7"];
+  for (const memberID of ids) {
+    const request = { action: "ACTIVATE", memberID, alarm: "NOSPACE" };
+    const { alarms } = await maintenance.call("Alarm", request);
+    assert.deepEqual(alarms, [{ memberID, alarm: "NOSPACE" }]);
+  }
+  const { errors } = await maintenance.call("Status");
+  // protobuf for Go puts one space or two between fields.
+  assert.deepEqual(
+    errors.map((text: string) => text.replace("  ", " ")).sort(),
+    ["alarm:NOSPACE", "memberID:7 alarm:NOSPACE"],
+  );
+  for (const memberID of ids) {
+    const request = { action: "DEACTIVATE", memberID, alarm: "NOSPACE" };
+    const { alarms } = await maintenance.call("Alarm", request);
+    assert.equal(alarms.length, 1);
+  }
+  await server.client.put("k");
+});
+
+Deno.test("Downgrade tells a bad version and an unknown action apart from a version that it cannot go to", async () => {
+  await using server = await startTestServer();
+  const downgrade = async (request: Message) => {
+    const call = server.client.maintenance.call("Downgrade", request);
+    return (await failure(call)).message;
+  };
+  const validate = (version: string) => downgrade({ version });
+  for (const version of ["", "3", "3.x", "v3.5.0", "3.5.0.0", "3.5-rc.1"]) {
+    assert.equal(
+      await validate(version),
+      "etcdserver: wrong downgrade target version format",
+    );
+  }
+  const tooLong = `${2n ** 63n}.0`;
+  assert.equal(
+    await validate(tooLong),
+    "etcdserver: wrong downgrade target version format",
+  );
+  for (const version of ["3.5", "3.5.0", "3.5.0-rc.1+x", "4.0"]) {
+    assert.equal(
+      await validate(version),
+      "etcdserver: invalid downgrade target version",
+    );
+  }
+  assert.equal(
+    await downgrade({ action: 3, version: "3.5" }),
+    "etcdserver: unknown method",
+  );
+});
+
+Deno.test("HashKV of a negative revision is that of nothing", async () => {
+  await using server = await startTestServer();
+  const { client } = server;
+  const hash = () => client.maintenance.call("HashKV", { revision: -1 });
+  const before = await hash();
+  await client.put("k");
+  const after = await hash();
+  assert.deepEqual(
+    [after.hash, after.hash_revision, after.header.revision],
+    [before.hash, "-1", String(await client.revision())],
+  );
+});
+
 Deno.test("HashKV of a revision stays the same while the store goes on", async () => {
   await using server = await startTestServer();
   const { client } = server;
@@ -148,13 +214,19 @@ Deno.test({
       failure(cluster.call("MemberAdd", { peerURLs: ["nonsense"] })),
       failure(maintenance.call("MoveLeader", { targetID: "1" })),
     ];
-    assert.deepEqual((await Promise.all(codes)).map((f) => f.message), [
-      "etcdserver: re-configuration failed due to not enough started members",
-      "etcdserver: member not found",
-      "etcdserver: can only promote a learner member",
-      "etcdserver: given member URLs are invalid",
-      "etcdserver: bad leader transferee",
-    ]);
+    assert.deepEqual(
+      (await Promise.all(codes)).map(({ code, message }) => [code, message]),
+      [
+        [
+          2,
+          "etcdserver: re-configuration failed due to not enough started members",
+        ],
+        [5, "etcdserver: member not found"],
+        [9, "etcdserver: can only promote a learner member"],
+        [3, "etcdserver: given member URLs are invalid"],
+        [9, "etcdserver: bad leader transferee"],
+      ],
+    );
     await maintenance.call("MoveLeader", { targetID: members[0].ID });
     const none = await maintenance.call("Downgrade", { action: "CANCEL" });
     assert.equal(

@@ -13,6 +13,7 @@ import {
   checkRange,
   checkTxn,
   isReadOnlyTxn,
+  isSerializableTxn,
   txnCost,
 } from "../../../src/rpc/check.ts";
 
@@ -113,6 +114,19 @@ Deno.test("isReadOnlyTxn() is false for anything but ranges", () => {
     false,
   );
   assert.equal(isReadOnlyTxn(newTxnRequest({ failure: [del("a")] })), false);
+});
+
+Deno.test("isSerializableTxn() is true if all ranges are, and there are some", () => {
+  const serializable = newRequestOp({
+    requestRange: newRangeRequest({ key: utf8("k"), serializable: true }),
+  });
+  const is = (success: RequestOp[], failure: RequestOp[] = []) =>
+    isSerializableTxn(newTxnRequest({ success, failure }));
+  assert.equal(is([serializable], [serializable]), true);
+  assert.equal(is([], [serializable]), true);
+  assert.equal(is([serializable], [range("k")]), false);
+  assert.equal(is([serializable, range("k")]), false);
+  assert.equal(is([]), false);
 });
 
 Deno.test("txnCost() is that of the dearer branch, nested ones included", () => {
