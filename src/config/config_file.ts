@@ -79,9 +79,8 @@ async function parseDocument(
       document = JSON.parse(content);
     } else {
       // Only those who have a YAML file wait for the parser.
-      // deno-lint-ignore no-import-prefix -- a package is pinned where it is used, and used nowhere else
-      const { parse } = await import("npm:yaml@2.9.1");
-      document = parse(content, { intAsBigInt: true }) ?? {};
+      const { parseYaml } = await import("./yaml_document.ts");
+      document = parseYaml(content) ?? {};
     }
   } catch (error) {
     throw new ConfigError(`Cannot read "${path}": ${syntaxComplaint(error)}`);

@@ -40,6 +40,29 @@ Deno.test({
 });
 
 Deno.test({
+  name: "the executable reads a configuration in YAML",
+  ignore,
+  fn: async () => {
+    const file = await Deno.makeTempFile({ suffix: ".yaml" });
+    try {
+      await Deno.writeTextFile(
+        file,
+        "name: a\nlisten-client-urls: ftp://a:1\n",
+      );
+      const refused = await run("serve", `--config-file=${file}`);
+      assert.equal(refused.code, 2);
+      assert.match(refused.err, /ftp:\/\/a:1/);
+      await Deno.writeTextFile(file, "name: a\nlisten-client-urls: [\n");
+      const broken = await run("serve", `--config-file=${file}`);
+      assert.equal(broken.code, 2);
+      assert.match(broken.err, /at line 3/);
+    } finally {
+      await Deno.remove(file);
+    }
+  },
+});
+
+Deno.test({
   name: "the executable has its other commands in it",
   ignore,
   fn: async () => {
