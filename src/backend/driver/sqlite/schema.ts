@@ -25,6 +25,9 @@ const BUSY_TIMEOUT_MS = 5000;
 /** What a WAL file that grew during a snapshot shrinks to. */
 const WAL_SIZE_LIMIT_BYTES = 16 * 1024 * 1024;
 
+/** Free pages are given back when we say so, and the file can shrink. */
+const INCREMENTAL_VACUUM = 2;
+
 /** Marks the file as ours, for `file(1)` and the curious: "Stel". */
 const APPLICATION_ID = 0x5374656c;
 
@@ -33,7 +36,11 @@ export function configure(db: DatabaseSync, options: DatabaseOptions): void {
   const synchronous = options.synchronous === "full" ? "FULL" : "OFF";
   execute(db, `PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
   execute(db, `PRAGMA page_size = ${PAGE_BYTES}`);
-  execute(db, `PRAGMA auto_vacuum = INCREMENTAL`);
+  // To say again what the file was made with would write to it, and sync three times, at each start.
+  const [vacuum] = prepare<[mode: number]>(db, "PRAGMA auto_vacuum").get()!;
+  if (vacuum !== INCREMENTAL_VACUUM) {
+    execute(db, `PRAGMA auto_vacuum = ${INCREMENTAL_VACUUM}`);
+  }
   execute(db, `PRAGMA journal_mode = WAL`);
   execute(db, `PRAGMA synchronous = ${synchronous}`);
   // On macOS a plain fsync stops at the drive's cache; elsewhere these two do nothing.
@@ -78,6 +85,7 @@ export function createOrCheckSchema(db: DatabaseSync, path: string): void {
   const version = Number(text(row[0]));
   checkSchemaVersion(version, path);
   if (version < SCHEMA_VERSION) migrate(db);
+  execute(db, sql.TRY_TO_WRITE);
 }
 
 /** Adds the checksums, at once or not at all; takes no longer for a large file. */

@@ -85,6 +85,9 @@ export const UPDATE_REMOVED = `UPDATE stele_removed SET sum = ? WHERE id = 1`;
 export const COUNT_CHECKSUM_COLUMNS =
   `SELECT count(*) FROM pragma_table_info('stele_kv') WHERE name = 'crc'`;
 
+/** Writes nothing, and fails where nothing could be written. */
+export const TRY_TO_WRITE = "DELETE FROM stele_batch WHERE FALSE";
+
 /** How many tables there are; full scan of sqlite_schema. */
 export const COUNT_TABLES =
   `SELECT count(*), sum(name = 'stele_meta') FROM sqlite_schema`;

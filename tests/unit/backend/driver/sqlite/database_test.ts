@@ -55,6 +55,27 @@ function loadAll(database: Database): number {
   return blocks;
 }
 
+Deno.test("Database.open() writes nothing to a file that is there", () => {
+  using files = fixture();
+  const first = Database.open(files.dir, OPTIONS);
+  assert.ok(files.dir.walBytes() > 0);
+  first.close();
+  const again = Database.open(files.dir, OPTIONS);
+  assert.equal(files.dir.walBytes(), 0);
+  again.close();
+});
+
+Deno.test("Database.open() refuses a file that cannot be written", () => {
+  using files = fixture();
+  Database.open(files.dir, OPTIONS).close();
+  const openToRead = (path: string) =>
+    new DatabaseSync(path, { readOnly: true });
+  assert.throws(
+    () => Database.open(files.dir, OPTIONS, openToRead),
+    /attempt to write a readonly database/,
+  );
+});
+
 for (const when of ["before", "after"] as const) {
   Deno.test(`Database opens the file again when a sync fails ${when} the log was written, and knows what became of the batch`, () => {
     using files = fixture();
