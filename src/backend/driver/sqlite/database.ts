@@ -212,13 +212,17 @@ export class Database {
     return row?.[0];
   }
 
-  /** Streams all state, then all rows, into `sink`, which says whether it can take more. What is written meanwhile may be in it or not. */
-  *load(sink: LoadWindow): Job<void> {
+  /**
+   * Streams all state, then all rows, into `sink`, which says whether it can take more; returns the end of the log.
+   * What is written meanwhile may be in it or not.
+   */
+  *load(sink: LoadWindow): Job<Head> {
     const before = this.#sums;
     yield* this.#checkBatches();
     yield* this.#loadState(sink);
     const rowsSum = yield* this.#loadRows(sink);
     if (this.#sums === before) checkRowsSum(rowsSum, before);
+    return this.#head;
   }
 
   *eventsAfter(rev: number, maxBytes: number): Job<Uint8Array<ArrayBuffer>> {

@@ -126,8 +126,7 @@ export class SqliteBackend implements Backend {
     const request = ++this.#lastRequest;
     this.#loads.set(request, sink);
     try {
-      await this.#send<void>({ request, op: "load" });
-      return await this.head();
+      return await this.#send({ request, op: "load" });
     } finally {
       this.#loads.delete(request);
     }
