@@ -133,12 +133,8 @@ function stateMachine(): { steps: Uint32Array; mayEnd: Uint8Array } {
     children[2 * node + (CODES[symbol]! & 1)] = ~symbol;
   }
 
-  const steps = new Uint32Array(256 * 16);
-  for (let state = 0; state < 256; state++) {
-    for (let nibble = 0; nibble < 16; nibble++) {
-      steps[(state << 4) | nibble] = step(children, state, nibble);
-    }
-  }
+  // Two bits at a time, and of these four: a code has five at least, so that no more than one symbol comes out.
+  const steps = twice(twice(bitSteps(children), 1), 2);
 
   const mayEnd = new Uint8Array(256);
   let node = 0;
@@ -149,19 +145,25 @@ function stateMachine(): { steps: Uint32Array; mayEnd: Uint8Array } {
   return { steps, mayEnd };
 }
 
-function step(children: Int32Array, state: number, nibble: number): number {
-  let node = state;
-  let emitted = 0;
-  for (let bit = 3; bit >= 0; bit--) {
-    const next = children[2 * node + ((nibble >>> bit) & 1)]!;
-    if (next >= 0) {
-      node = next;
-    } else if (~next === EOS) {
-      return INVALID;
-    } else {
-      emitted = EMITS | (~next << SYMBOL_SHIFT);
-      node = 0;
-    }
+/** A step for each bit in each state. */
+function bitSteps(children: Int32Array): Uint32Array {
+  return new Uint32Array(children.length).map((_, slot) => {
+    const next = children[slot]!;
+    if (next >= 0) return next;
+    return ~next === EOS ? INVALID : EMITS | (~next << SYMBOL_SHIFT);
+  });
+}
+
+/** Of steps that take `bits`, those that take twice as many. */
+function twice(steps: Uint32Array, bits: number): Uint32Array {
+  const choices = 1 << bits;
+  const doubled = new Uint32Array(steps.length * choices);
+  for (let i = 0; i < doubled.length; i++) {
+    const first = steps[i >>> bits]!;
+    const second = steps[((first & STATE_MASK) << bits) | (i & (choices - 1))]!;
+    doubled[i] = (first | second) & INVALID
+      ? INVALID
+      : (first & ~STATE_MASK) | second;
   }
-  return emitted | node;
+  return doubled;
 }
