@@ -64,7 +64,7 @@ import type { ErrorMapper, Method } from "./transport/grpc/service.ts";
 import type { UpgradeListener } from "./transport/http1_handover.ts";
 import { startLagMeter } from "./server/lag_meter.ts";
 import { Listeners } from "./server/listeners.ts";
-import { Replication } from "./server/replication.ts";
+import type { Replication } from "./server/replication.ts";
 import { Upkeep } from "./server/upkeep.ts";
 import { WatchHub } from "./watch/hub.ts";
 
@@ -538,6 +538,8 @@ class Server implements RunningServer {
     if (store.follower === undefined || table === undefined) return undefined;
     const { config, clock, log } = this;
     const parts = { config, table, store, lessor, clock, log };
+    // A server that is alone starts sooner without.
+    const { Replication } = await import("./server/replication.ts");
     const replication = await Replication.join(parts);
     this.#closers.push(() => replication.stop());
     return replication;
