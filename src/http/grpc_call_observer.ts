@@ -1,7 +1,12 @@
 import type { Clock } from "../base/clock.ts";
 import { type Logger, LogThrottle } from "../base/log.ts";
 import type { Counter, Histogram, Registry } from "../base/metrics.ts";
-import type { CallObserver, Method } from "../transport/grpc/service.ts";
+import {
+  type CallObserver,
+  type Method,
+  newStreamTraffic,
+  type StreamTraffic,
+} from "../transport/grpc/service.ts";
 import { Code } from "../transport/grpc/status.ts";
 import type { EtcdMetrics } from "./etcd_metrics.ts";
 
@@ -17,12 +22,6 @@ export interface GrpcCallObserverOptions {
 /** A method, as the observer wants to know it. */
 export type ObservedMethod = Pick<Method, "kind" | "path">;
 
-/** Counters of messages in a stream, for whoever moves them: a `CallObserver` is not told. */
-export interface StreamMessages {
-  readonly received: Counter;
-  readonly sent: Counter;
-}
-
 /** One method's counters, resolved in advance. */
 interface MethodMetrics {
   readonly started: Counter;
@@ -32,6 +31,8 @@ interface MethodMetrics {
   readonly sent: Counter;
   readonly handling: Histogram | undefined;
   readonly isUnary: boolean;
+  /** Of its streams; zero for a unary method. */
+  readonly traffic: StreamTraffic;
   /** What etcd_server_request_duration_seconds calls it; undefined: not in it. */
   readonly requestType: string | undefined;
   requestOk: Histogram | undefined;
@@ -85,6 +86,9 @@ export class GrpcCallObserver implements CallObserver {
   readonly #metrics: EtcdMetrics;
   readonly #slowMs: number;
   readonly #throttle: LogThrottle;
+  /** Of unary calls. */
+  #bytesIn = 0;
+  #bytesOut = 0;
 
   constructor(
     registry: Registry,
@@ -101,6 +105,7 @@ export class GrpcCallObserver implements CallObserver {
     for (const method of methods) {
       this.#byPath.set(method.path, methodMetrics(families, method));
     }
+    registry.beforeRead(() => this.#countStreams());
   }
 
   started(path: string): void {
@@ -117,8 +122,8 @@ export class GrpcCallObserver implements CallObserver {
     bytesIn: number,
     bytesOut: number,
   ): void {
-    this.#metrics.grpcReceivedBytes.value += bytesIn;
-    this.#metrics.grpcSentBytes.value += bytesOut;
+    this.#bytesIn += bytesIn;
+    this.#bytesOut += bytesOut;
     const method = this.#byPath.get(path);
     if (method === undefined) return;
     const handled = method.handled[code] ?? method.handled[Code.Unknown]!;
@@ -141,10 +146,22 @@ export class GrpcCallObserver implements CallObserver {
     }
   }
 
-  /** The counters of messages in a method's streams; undefined for an unknown or unary method. */
-  streamMessages(path: string): StreamMessages | undefined {
-    const method = this.#byPath.get(path);
-    return method === undefined || method.isUnary ? undefined : method;
+  traffic(path: string): StreamTraffic {
+    return this.#byPath.get(path)?.traffic ?? newStreamTraffic();
+  }
+
+  #countStreams(): void {
+    let bytesIn = this.#bytesIn;
+    let bytesOut = this.#bytesOut;
+    for (const { isUnary, traffic, received, sent } of this.#byPath.values()) {
+      if (isUnary) continue;
+      received.value = traffic.messagesIn;
+      sent.value = traffic.messagesOut;
+      bytesIn += traffic.bytesIn;
+      bytesOut += traffic.bytesOut;
+    }
+    this.#metrics.grpcReceivedBytes.value = bytesIn;
+    this.#metrics.grpcSentBytes.value = bytesOut;
   }
 
   /** etcd shows a type only once it has been asked for. */
@@ -209,6 +226,7 @@ function methodMetrics(
     sent: families.sent.with(...labels),
     handling: families.handling?.with(...labels),
     isUnary,
+    traffic: newStreamTraffic(),
     requestType: isUnary && TIMED_SERVICE.test(path)
       ? REQUEST_TYPES[name] ?? name
       : undefined,

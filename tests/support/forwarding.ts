@@ -20,10 +20,11 @@ import type { ReplicatedLog } from "../../src/replica/peer_transport.ts";
 import { errorMapper } from "../../src/rpc/errors.ts";
 import { HeaderSource } from "../../src/rpc/header.ts";
 import { GrpcServer } from "../../src/transport/grpc/server.ts";
-import type {
-  Call,
-  Method,
-  UnaryMethod,
+import {
+  type Call,
+  type Method,
+  newStreamTraffic,
+  type UnaryMethod,
 } from "../../src/transport/grpc/service.ts";
 import { Connection } from "../../src/transport/http2/connection.ts";
 import { DEFAULT_HTTP2_LIMITS } from "../../src/transport/http2/limits.ts";
@@ -179,7 +180,11 @@ export class SequencerServer implements AsyncDisposable {
     });
     this.#grpc = new GrpcServer([this.service.method()], clock, {
       mapError,
-      observer: { started: () => {}, handled: () => {} },
+      observer: {
+        started: () => {},
+        traffic: newStreamTraffic,
+        handled: () => {},
+      },
     });
     this.#listener = new Listener(
       { kind: "tcp", host: "127.0.0.1", port: 0 },

@@ -3,11 +3,13 @@ import { WireError } from "../../pb/wire.ts";
 import type { Deadlines, Expiring } from "../../transport/grpc/deadlines.ts";
 import { tooLarge } from "../../transport/grpc/message_reader.ts";
 import type { ReceiveBudget } from "../../transport/grpc/receive_budget.ts";
-import type {
-  Call,
-  CallObserver,
-  ErrorMapper,
-  Method,
+import {
+  type Call,
+  type CallObserver,
+  type ErrorMapper,
+  type Method,
+  newStreamTraffic,
+  type StreamTraffic,
 } from "../../transport/grpc/service.ts";
 import { Code, type Status, StatusError } from "../../transport/grpc/status.ts";
 import type { AnswerSink } from "./answer_sink.ts";
@@ -62,8 +64,7 @@ export abstract class GatewayCall implements Call, Expiring {
   deadlineSlot = -1;
   previousDeadline: Expiring | undefined = undefined;
   nextDeadline: Expiring | undefined = undefined;
-  protected bytesIn = 0;
-  protected bytesOut = 0;
+  readonly #traffic: StreamTraffic;
   readonly #beganMs: number;
   readonly #metadata: RequestMetadata;
   /** Of a request that is read as a whole; in the budget. */
@@ -79,6 +80,9 @@ export abstract class GatewayCall implements Call, Expiring {
     protected readonly sink: AnswerSink,
   ) {
     this.#metadata = metadata;
+    this.#traffic = method.kind === "unary"
+      ? newStreamTraffic()
+      : host.observer.traffic(method.path);
     this.#beganMs = host.clock.monotonicMs();
     this.deadlineMs = this.#beganMs + metadata.timeoutMs;
     host.observer.started(method.path);
@@ -142,13 +146,12 @@ export abstract class GatewayCall implements Call, Expiring {
     this.#letGo();
     this.host.deadlines.remove(this);
     const durationMs = this.host.clock.monotonicMs() - this.#beganMs;
-    this.host.observer.handled(
-      this.path,
-      code,
-      durationMs,
-      this.bytesIn,
-      this.bytesOut,
-    );
+    // A stream's bytes are counted as they go.
+    const { bytesIn, bytesOut } = this.method.kind === "unary"
+      ? this.#traffic
+      : newStreamTraffic();
+    const { observer } = this.host;
+    observer.handled(this.path, code, durationMs, bytesIn, bytesOut);
     this.host.ended(this);
   }
 
@@ -181,7 +184,8 @@ export abstract class GatewayCall implements Call, Expiring {
     const encoded = encodeJson(this.host.type(codec.name), textOfJson(json));
     const { maxReceiveBytes } = this.host;
     const bytes = encoded.length;
-    this.bytesIn += bytes;
+    this.#traffic.messagesIn++;
+    this.#traffic.bytesIn += bytes;
     if (bytes > maxReceiveBytes) throw tooLarge(bytes, maxReceiveBytes);
     return { request: codec.decode(encoded), bytes };
   }
@@ -201,7 +205,8 @@ export abstract class GatewayCall implements Call, Expiring {
   }
 
   protected render(bytes: Uint8Array): JsonRenderer {
-    this.bytesOut += bytes.length;
+    this.#traffic.messagesOut++;
+    this.#traffic.bytesOut += bytes.length;
     return new JsonRenderer(this.host.type(this.method.response.name), bytes);
   }
 

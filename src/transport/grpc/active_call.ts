@@ -6,7 +6,7 @@ import type { Deadlines, Expiring } from "./deadlines.ts";
 import type { MessageReaderOptions } from "./message_reader.ts";
 import { metadataOf } from "./metadata.ts";
 import type { ReceiveBudget } from "./receive_budget.ts";
-import type { Call, ErrorMapper } from "./service.ts";
+import type { Call, ErrorMapper, StreamTraffic } from "./service.ts";
 import { Code, type Status, StatusError } from "./status.ts";
 
 /** What calls need of their server. */
@@ -16,7 +16,9 @@ export interface CallHost {
   readonly maxReceiveBytes: number;
   readonly maxSendBytes: number;
   readonly mapError: ErrorMapper;
-  /** The call is over. Called once. */
+  /** Where a streaming call counts its messages. */
+  traffic(path: string): StreamTraffic;
+  /** The call is over. Called once; bytes are those of a unary call. */
   ended(
     call: ActiveCall,
     code: number,

@@ -15,7 +15,12 @@ import { MessageFrame, PREFIX_BYTES } from "./message_frame.ts";
 import { ReceiveBudget } from "./receive_budget.ts";
 import { RefusedCall } from "./refused_call.ts";
 import { OK_HEAD, OK_TAIL, sendStatus } from "./response.ts";
-import type { CallObserver, ErrorMapper, Method } from "./service.ts";
+import type {
+  CallObserver,
+  ErrorMapper,
+  Method,
+  StreamTraffic,
+} from "./service.ts";
 import { DuplexCall, ServerStreamCall, StreamCall } from "./stream_call.ts";
 import { UnaryCall } from "./unary_call.ts";
 
@@ -155,6 +160,10 @@ export class GrpcServer implements StreamHandler, CallHost, MethodTable {
 
   hasService(name: string): boolean {
     return this.#services.has(name);
+  }
+
+  traffic(path: string): StreamTraffic {
+    return this.#observer.traffic(path);
   }
 
   ended(

@@ -83,10 +83,24 @@ export type Method =
 /** Turns whatever a handler threw into the status that the client sees; logs what is unexpected. */
 export type ErrorMapper = (error: unknown, path: string) => Status;
 
+/** What has gone through a method's streams, of all calls together. Plain numbers: a message costs additions. */
+export interface StreamTraffic {
+  messagesIn: number;
+  bytesIn: number;
+  messagesOut: number;
+  bytesOut: number;
+}
+
+export function newStreamTraffic(): StreamTraffic {
+  return { messagesIn: 0, bytesIn: 0, messagesOut: 0, bytesOut: 0 };
+}
+
 /** Told of every call; for metrics and the slow-request log. Must be cheap. */
 export interface CallObserver {
   started(path: string): void;
-  /** `bytesIn`/`bytesOut` count message bytes; `durationMs` the time since the request's headers. */
+  /** Where a streaming call counts its messages as they go: it may live for weeks. Not asked for unary calls. */
+  traffic(path: string): StreamTraffic;
+  /** `bytesIn`/`bytesOut` count a unary call's message bytes; `durationMs` the time since the request's headers. */
   handled(
     path: string,
     code: number,

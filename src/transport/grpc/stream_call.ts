@@ -7,6 +7,7 @@ import type {
   DuplexMethod,
   MessageReceiver,
   ServerStreamMethod,
+  StreamTraffic,
 } from "./service.ts";
 import { SingleMessage, unexpectedEof } from "./single_message.ts";
 import { Code, type Status } from "./status.ts";
@@ -27,7 +28,7 @@ const HOLD_ABOVE_BYTES = 1 << 20;
  */
 export abstract class StreamCall extends ActiveCall implements StreamReceiver {
   protected readonly out: StreamWriter;
-  protected bytesIn = 0;
+  readonly #traffic: StreamTraffic;
 
   constructor(
     host: CallHost,
@@ -37,12 +38,13 @@ export abstract class StreamCall extends ActiveCall implements StreamReceiver {
     deadlineMs: number,
   ) {
     super(host, head, stream, beganMs, deadlineMs);
-    this.out = new StreamWriter(
-      stream,
-      head.method.response,
-      host.maxSendBytes,
-      (status) => this.#end(status.code),
-    );
+    const { path, response } = head.method;
+    this.#traffic = host.traffic(path);
+    this.out = new StreamWriter(stream, response, {
+      maxBytes: host.maxSendBytes,
+      traffic: this.#traffic,
+      onEnd: (status) => this.#end(status.code),
+    });
   }
 
   abstract onData(
@@ -94,7 +96,8 @@ export abstract class StreamCall extends ActiveCall implements StreamReceiver {
 
   /** Undefined if the call is over because of it. */
   protected decode(bytes: Uint8Array): unknown {
-    this.bytesIn += bytes.length;
+    this.#traffic.messagesIn++;
+    this.#traffic.bytesIn += bytes.length;
     try {
       return this.head.method.request.decode(bytes);
     } catch (error) {
@@ -106,7 +109,7 @@ export abstract class StreamCall extends ActiveCall implements StreamReceiver {
 
   #end(code: number): void {
     this.closeRequest();
-    this.host.ended(this, code, this.bytesIn, this.out.bytesOut);
+    this.host.ended(this, code, 0, 0);
   }
 }
 

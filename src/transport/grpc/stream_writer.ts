@@ -5,7 +5,7 @@ import { tooLargeToSend } from "./active_call.ts";
 import type { Codec } from "./codec.ts";
 import { PREFIX_BYTES, writePrefix } from "./message_frame.ts";
 import { OK_HEAD, sendStatus, trailersOf } from "./response.ts";
-import type { MessageWriter } from "./service.ts";
+import type { MessageWriter, StreamTraffic } from "./service.ts";
 import { Code, type Status } from "./status.ts";
 
 /** What `drained()` waits for. */
@@ -20,34 +20,40 @@ const FULL_CONNECTION_BYTES = 16 << 20;
 
 const OK: Status = { code: Code.Ok, message: "" };
 
+export interface StreamWriterOptions {
+  /** A message's size. */
+  readonly maxBytes: number;
+  readonly traffic: StreamTraffic;
+  /** Called when the handler ends the call. */
+  readonly onEnd: (status: Status) => void;
+}
+
 /**
  * The sending side of a streaming call: what the handler sends is queued behind flow control.
  *
  *   new --first message: HEADERS--> open --end(): trailers--> ended
- *     \--end(): HEADERS and trailers, in one for an error--/
+ *     \--end(): HEADERS and trailers in one--/
  */
 export class StreamWriter implements MessageWriter<unknown> {
   onDrain: (() => void) | undefined = undefined;
-  /** Message bytes so far. */
-  bytesOut = 0;
   readonly #stream: ServerStream;
   readonly #codec: Codec<unknown>;
   readonly #maxBytes: number;
+  readonly #traffic: StreamTraffic;
   readonly #onEnd: (status: Status) => void;
   #isEnded = false;
   #hasHeaders = false;
   #waiting: PromiseWithResolvers<void>[] = [];
 
-  /** `onEnd` is called when the handler ends the call. */
   constructor(
     stream: ServerStream,
     codec: Codec<unknown>,
-    maxBytes: number,
-    onEnd: (status: Status) => void,
+    { maxBytes, traffic, onEnd }: StreamWriterOptions,
   ) {
     this.#stream = stream;
     this.#codec = codec;
     this.#maxBytes = maxBytes;
+    this.#traffic = traffic;
     this.#onEnd = onEnd;
   }
 
@@ -128,7 +134,8 @@ export class StreamWriter implements MessageWriter<unknown> {
 
   /** Counts a message; the first one has the headers before it. */
   #begin(size: number): void {
-    this.bytesOut += size;
+    this.#traffic.messagesOut++;
+    this.#traffic.bytesOut += size;
     if (this.#hasHeaders) return;
     this.#hasHeaders = true;
     this.#stream.sendHeaders(OK_HEAD, false);

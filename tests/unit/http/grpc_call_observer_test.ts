@@ -103,24 +103,33 @@ Deno.test("GrpcCallObserver makes no labels of paths that no method has", () => 
   observer.started("/evil/" + "x".repeat(100));
   observer.handled("/evil/" + "x".repeat(100), Code.Unimplemented, 1, 5, 0);
   assert.equal(registry.exposition().split("\n").length, before);
-  assert.equal(observer.streamMessages("/evil/x"), undefined);
+  observer.traffic("/evil/x").messagesIn++;
+  assert.equal(registry.exposition().split("\n").length, before);
 });
 
-Deno.test("GrpcCallObserver leaves the messages of streams to who moves them", () => {
+Deno.test("GrpcCallObserver counts what goes through streams while they are open", () => {
   const { observer, value } = makeObserver();
   observer.started(WATCH);
-  observer.handled(WATCH, Code.Ok, 1, 0, 0);
+  observer.handled(PUT, Code.Ok, 1, 1000, 2000);
   const labels = {
     grpc_method: "Watch",
     grpc_service: "etcdserverpb.Watch",
     grpc_type: "bidi_stream",
   };
   assert.equal(value("grpc_server_msg_received_total", labels), 0);
-  observer.streamMessages(WATCH)!.received.inc();
-  observer.streamMessages(WATCH)!.sent.inc(3);
-  assert.equal(value("grpc_server_msg_received_total", labels), 1);
-  assert.equal(value("grpc_server_msg_sent_total", labels), 3);
-  assert.equal(observer.streamMessages(PUT), undefined);
+  const traffic = observer.traffic(WATCH);
+  traffic.messagesIn += 1;
+  traffic.bytesIn += 10;
+  traffic.messagesOut += 3;
+  traffic.bytesOut += 30;
+  observer.traffic(SNAPSHOT).bytesOut += 5;
+  for (let i = 0; i < 2; i++) {
+    assert.equal(value("grpc_server_msg_received_total", labels), 1);
+    assert.equal(value("grpc_server_msg_sent_total", labels), 3);
+    assert.equal(value("etcd_network_client_grpc_received_bytes_total"), 1010);
+    assert.equal(value("etcd_network_client_grpc_sent_bytes_total"), 2035);
+  }
+  assert.equal(observer.traffic(WATCH), traffic, "one for all calls");
 });
 
 Deno.test("GrpcCallObserver times requests under etcd's names", () => {

@@ -284,6 +284,9 @@ Deno.test("ServerStreamGatewayCall ends with the handler, or with what it threw"
     const code = fails ? Code.DataLoss : Code.Ok;
     assert.equal(sink.endedWith?.code, code);
     assert.deepEqual(host.observed, ["started", code]);
+    const { messagesIn, messagesOut, bytesOut } = host.traffic;
+    assert.deepEqual([messagesIn, messagesOut, bytesOut], [1, 1, 2]);
+    assert.equal(host.unaryBytes, 0);
   }
 });
 

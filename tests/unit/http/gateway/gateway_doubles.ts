@@ -16,6 +16,7 @@ import {
   type Status,
   StatusError,
 } from "../../../../src/transport/grpc/status.ts";
+import { newStreamTraffic } from "../../../../src/transport/grpc/service.ts";
 import { FakeClock } from "../../../support/fake_clock.ts";
 
 const TYPES = readMessageTypes();
@@ -55,12 +56,23 @@ export class FakeHost implements CallHost {
   readonly maxJsonBytes = 200;
   /** `started`, and the code with which each call ended. */
   readonly observed: (string | number)[] = [];
+  /** Of streams. */
+  readonly traffic = newStreamTraffic();
+  unaryBytes = 0;
   readonly observer = {
     started: () => {
       this.observed.push("started");
     },
-    handled: (_path: string, code: number) => {
+    traffic: () => this.traffic,
+    handled: (
+      _path: string,
+      code: number,
+      _durationMs: number,
+      bytesIn: number,
+      bytesOut: number,
+    ) => {
       this.observed.push(code);
+      this.unaryBytes += bytesIn + bytesOut;
     },
   };
   endedCalls = 0;

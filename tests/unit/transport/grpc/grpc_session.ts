@@ -5,12 +5,14 @@ import {
   GrpcServer,
   type GrpcServerOptions,
 } from "../../../../src/transport/grpc/server.ts";
-import type {
-  Call,
-  CallObserver,
-  MessageReceiver,
-  MessageWriter,
-  Method,
+import {
+  type Call,
+  type CallObserver,
+  type MessageReceiver,
+  type MessageWriter,
+  type Method,
+  newStreamTraffic,
+  type StreamTraffic,
 } from "../../../../src/transport/grpc/service.ts";
 import {
   Code,
@@ -89,9 +91,16 @@ export interface CallOptions {
 /** What an observer was told: `started PATH`, `handled PATH CODE MS IN OUT`. */
 class Notes implements CallObserver {
   readonly lines: string[] = [];
+  readonly streams = new Map<string, StreamTraffic>();
 
   started(path: string): void {
     this.lines.push(`started ${path}`);
+  }
+
+  traffic(path: string): StreamTraffic {
+    const traffic = this.streams.get(path) ?? newStreamTraffic();
+    this.streams.set(path, traffic);
+    return traffic;
   }
 
   handled(

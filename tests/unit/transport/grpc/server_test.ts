@@ -112,10 +112,14 @@ Deno.test("GrpcServer tells its observer of each call's code, time and bytes", a
     `started ${UNARY}`,
     `started ${DOWN}`,
     `started ${BOTH}`,
-    `handled ${BOTH} 0 0 3 3`,
+    `handled ${BOTH} 0 0 0 0`,
     `handled ${UNARY} 0 30 3 5`,
-    `handled ${DOWN} 0 0 2 8`,
+    `handled ${DOWN} 0 0 0 0`,
   ]);
+  assert.deepEqual(Object.fromEntries(session.notes.streams), {
+    [DOWN]: { messagesIn: 1, bytesIn: 2, messagesOut: 2, bytesOut: 8 },
+    [BOTH]: { messagesIn: 2, bytesIn: 3, messagesOut: 2, bytesOut: 3 },
+  });
 });
 
 Deno.test("GrpcServer.activeCalls counts calls under way", async () => {
