@@ -11,6 +11,9 @@ import { Watcher, WatcherState } from "./watcher.ts";
 /** The watch id that stands for no watcher, or for all of the stream's. */
 const NO_WATCHER = -1n;
 
+/** Watchers whose history was gone that a stream remembers; for older ones, a cancel goes unanswered. */
+const MAX_COMPACTED = 1024;
+
 /** What a stream needs of its gRPC call. */
 export interface WatchWriter {
   sendEncoded(message: Uint8Array): void;
@@ -66,6 +69,8 @@ export class WatchStream {
   readonly #host: StreamHost;
   readonly #fail: (error: DomainError) => void;
   readonly #maxBufferBytes: number;
+  /** Watchers whose history was gone: etcd still answers their cancel, which Go's client sends and waits for. */
+  readonly #compacted = new Set<bigint>();
   #slow: Watcher[] = [];
   #nextId = 0n;
   #unreadControlBytes = 0;
@@ -125,6 +130,7 @@ export class WatchStream {
     const watcher = new Watcher(this, group, next);
     group.members++;
     this.#watchers.set(id, watcher);
+    this.#compacted.delete(id);
     // Nothing is sent for it within this turn, so that `created` comes first.
     this.#host.admit(watcher, request);
     this.#answer({ watchId: id, created: true });
@@ -144,9 +150,10 @@ export class WatchStream {
   /** Ends a watcher at the client's wish; an unknown id is ignored. */
   cancel(id: bigint): void {
     const watcher = this.#watchers.get(id);
-    if (watcher === undefined) return;
-    this.#watchers.delete(id);
-    this.#host.remove(watcher);
+    if (watcher !== undefined) {
+      this.#watchers.delete(id);
+      this.#host.remove(watcher);
+    } else if (!this.#compacted.delete(id)) return;
     this.#answer({ watchId: id, canceled: true });
   }
 
@@ -168,6 +175,13 @@ export class WatchStream {
     const watcher = this.#watchers.get(id)!;
     this.#watchers.delete(id);
     this.#host.remove(watcher);
+    if (this.#compacted.size === MAX_COMPACTED) {
+      for (const oldest of this.#compacted) {
+        this.#compacted.delete(oldest);
+        break;
+      }
+    }
+    this.#compacted.add(id);
     const { encoder } = this.#host;
     // etcd names no revision in this header.
     this.#out.sendEncoded(

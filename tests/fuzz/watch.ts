@@ -89,6 +89,8 @@ class Client {
   readonly #asked: Asked[] = [];
   #answered = 0;
   readonly #open = new Map<bigint, Asked>();
+  /** Ids whose watchers compaction ended: a cancel of them is still answered. */
+  readonly #compacted = new Set<bigint>();
   readonly #all: Asked[] = [];
 
   sends({ createRequest }: WatchRequest, nextRevision: number): void {
@@ -102,6 +104,8 @@ class Client {
     if (response.created) return this.#created(response);
     const watcher = this.#open.get(response.watchId64);
     if (response.canceled) {
+      const wasCompacted = this.#compacted.delete(response.watchId64);
+      if (watcher === undefined && wasCompacted) return;
       assert.ok(watcher !== undefined, "what is canceled was created");
       watcher.isCanceled = true;
       this.#open.delete(response.watchId64);
@@ -109,6 +113,7 @@ class Client {
       assert.equal(response.compactRevision, COMPACT_REVISION);
       assert.ok(watcher.from < COMPACT_REVISION);
       assert.deepEqual(watcher.seen, []);
+      this.#compacted.add(response.watchId64);
       return;
     }
     if (response.events.length === 0) return; // progress
@@ -148,6 +153,7 @@ class Client {
     if (request.watchId !== 0n) assert.equal(watchId64, request.watchId);
     assert.ok(!this.#open.has(watchId64), "an id has one watcher");
     this.#open.set(watchId64, asked);
+    this.#compacted.delete(watchId64);
     this.#all.push(asked);
   }
 }

@@ -396,6 +396,29 @@ Deno.test("a start below the compact revision is created, then canceled with tha
   assert.equal(f.hub.stats.watchers, 1);
 });
 
+Deno.test("WatchStream.cancel() of a watcher that compaction ended is answered once", async () => {
+  const f = new WatchFixture();
+  f.history.put("a", "a", "a");
+  f.history.compact(4);
+  const s = f.open();
+  s.watch("a", { startRevision: 2, id: 5 });
+  await f.answerAll();
+  assert.equal(s.writer.take()[0]!.compactRevision, 4);
+  s.cancel(5);
+  s.cancel(5);
+  assert.deepEqual(
+    s.writer.take().map((r) => [r.watchId, r.canceled, r.compactRevision]),
+    [[5, true, 0]],
+  );
+  // Of many, the newest are remembered; an id that is taken again is a watcher's.
+  for (let i = 0; i < 1025; i++) s.watch("a", { startRevision: 2, id: 10 + i });
+  await f.answerAll();
+  s.watch("a", { id: 11 });
+  s.writer.take();
+  for (const id of [10, 11, 11, 12]) s.cancel(id);
+  assert.deepEqual(s.writer.take().map((r) => r.watchId), [11, 12]);
+});
+
 Deno.test("compaction that overtakes a read cancels those below it and serves the others", async () => {
   const f = new WatchFixture();
   f.history.put("a", "a", "a");
