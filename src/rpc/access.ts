@@ -132,7 +132,18 @@ export class Access {
     this.#requireRoot(caller);
   }
 
-  /** Reading `[key, rangeEnd)`: Range, Watch. */
+  /** Range: a token of another auth revision will not do, be it older or newer; as etcd's doSerialize. */
+  requireRange(
+    call: Call,
+    { key, rangeEnd }: Pick<RangeRequest, "key" | "rangeEnd">,
+  ): void {
+    const caller = this.caller(call);
+    if (caller === undefined) return;
+    this.#read(caller, key, rangeEnd);
+    this.#requireCurrent(caller);
+  }
+
+  /** Watching `[key, rangeEnd)`. */
   requireRead(
     call: Call,
     { key, rangeEnd }: Pick<RangeRequest, "key" | "rangeEnd">,
@@ -141,10 +152,12 @@ export class Access {
     if (caller !== undefined) this.#read(caller, key, rangeEnd);
   }
 
-  /** A transaction that only reads. */
+  /** A transaction that only reads: likewise, even if there is nothing in it. */
   requireReads(call: Call, request: TxnRequest): void {
     const caller = this.caller(call);
-    if (caller !== undefined) this.#txn(caller, request, this.leases);
+    if (caller === undefined) return;
+    this.#txn(caller, request, this.leases);
+    this.#requireCurrent(caller);
   }
 
   /** A change that only root may make. */
@@ -250,6 +263,10 @@ export class Access {
     return this.tokens.mayWait ? this.#owners.get(call) : undefined;
   }
 
+  #requireCurrent({ revision }: Caller): void {
+    if (revision !== 0) this.requireUnchanged(revision);
+  }
+
   #requireRoot(caller: Caller): void {
     if (caller.name === NOBODY) throw new DomainError("userEmpty");
     if (this.auth.user(caller.name) === undefined) {
@@ -320,7 +337,8 @@ export class Access {
 
   /** Undefined: everything is allowed. */
   #permissions({ name, revision }: Caller) {
-    if (name === NOBODY) throw new DomainError("userEmpty");
+    // etcd takes revision 0 for nobody's.
+    if (name === NOBODY || revision === 0) throw new DomainError("userEmpty");
     if (revision < this.auth.revision) throw new DomainError("authOldRevision");
     if (this.auth.isRoot(name)) return undefined;
     const permissions = this.auth.permissionsOf(name);

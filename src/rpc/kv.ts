@@ -108,7 +108,7 @@ export class KvHandlers {
         handle: async (r: RangeRequest, call, out) => {
           checkRange(r);
           if (!r.serializable) await this.store.barrier();
-          this.access.requireRead(call, r);
+          this.access.requireRange(call, r);
           await rangeStream(r, out, this);
         },
       },
@@ -130,7 +130,7 @@ export class KvHandlers {
     request: RangeRequest,
     call: Call,
   ): RangeResponse | Promise<RangeResponse> {
-    this.access.requireRead(call, request);
+    this.access.requireRange(call, request);
     this.counters.ranges.inc();
     const read = longRange(this.store, request);
     return read instanceof Promise

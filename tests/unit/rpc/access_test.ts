@@ -4,7 +4,7 @@ import { AuthState } from "../../../src/auth/auth_state.ts";
 import { utf8 } from "../../../src/base/bytes.ts";
 import type { DomainError, ErrorKind } from "../../../src/base/errors.ts";
 import { newPermission, Permission_Type } from "../../../src/pb/authpb.ts";
-import { newPutRequest } from "../../../src/pb/etcdserverpb.ts";
+import { newPutRequest, newTxnRequest } from "../../../src/pb/etcdserverpb.ts";
 import type { Call } from "../../../src/transport/grpc/service.ts";
 import { newAccess } from "../../support/access.ts";
 
@@ -40,6 +40,14 @@ class Fixture {
 
   enable(): void {
     this.#changes.enable(this.#tx);
+  }
+
+  grantRead(key: string): void {
+    this.#changes.grantPermission(
+      this.#tx,
+      "r",
+      newPermission({ permType: Permission_Type.READWRITE, key: utf8(key) }),
+    );
   }
 
   put(call: Call, key: string): void {
@@ -80,6 +88,37 @@ Deno.test("Access.vouch() of a named caller means nothing while auth is off", ()
   const call = newCall();
   f.access.vouch(call, { name: "alice", revision: 9 });
   assert.equal(f.access.caller(call), undefined);
+});
+
+Deno.test("Access refuses reads with a token of another auth revision, writes with one of an older", () => {
+  const f = new Fixture();
+  f.enable();
+  const readable = { key: utf8("a"), rangeEnd: utf8("") };
+  f.grantRead("a");
+  const withRevision = (revision: number) => {
+    const call = newCall();
+    f.access.vouch(call, { name: "alice", revision });
+    return call;
+  };
+  const { revision } = f.auth;
+  const current = withRevision(revision);
+  f.access.requireRange(current, readable);
+  f.access.requireReads(current, newTxnRequest());
+  for (
+    const other of [withRevision(revision - 1), withRevision(revision + 1)]
+  ) {
+    fails("authOldRevision", () => f.access.requireRange(other, readable));
+    fails(
+      "authOldRevision",
+      () => f.access.requireReads(other, newTxnRequest()),
+    );
+  }
+  const newer = withRevision(revision + 1);
+  f.put(newer, "a");
+  f.access.requireRead(newer, readable); // of a watch
+  const none = withRevision(0);
+  fails("userEmpty", () => f.access.requireRange(none, readable));
+  f.access.requireReads(none, newTxnRequest());
 });
 
 Deno.test("Access: a passed-on write is not made once its call is cancelled, any other is", () => {
