@@ -466,6 +466,7 @@ class Server implements RunningServer {
     const control = new AccessControl({
       cors: config.cors,
       hostWhitelist: config.hostWhitelist,
+      wantsTokens: () => gateway !== undefined && auth.isEnabled,
       log,
     });
     const client = control.guard(
@@ -623,8 +624,7 @@ function guardUpgrades(
   control: AccessControl,
 ): UpgradeListener {
   return {
-    accepts: (request) =>
-      gateway.accepts(request) && control.allowsHost(request),
+    accepts: (request) => gateway.accepts(request) && control.allows(request),
     upgrade: (request, socket, head) => gateway.upgrade(request, socket, head),
   };
 }

@@ -147,6 +147,7 @@ class StreamRequest extends Readable {
   /** What the handlers look at in a socket. */
   readonly socket: {
     readonly encrypted: true;
+    readonly certificateName: string | undefined;
     readonly remoteAddress: string | undefined;
     readonly remotePort: number | undefined;
     destroySoon(): void;
@@ -175,6 +176,7 @@ class StreamRequest extends Readable {
     const peer = /^\[?(.+?)\]?:(\d+)$/.exec(stream.connection.peer);
     this.socket = {
       encrypted: true,
+      certificateName: stream.connection.certificateName,
       remoteAddress: peer?.[1],
       remotePort: peer === null ? undefined : Number(peer[2]),
       destroySoon: () => this.destroy(),

@@ -209,7 +209,7 @@ export class Listener {
       socket.off("data", onData);
       if (isHttp2) this.#serveHttp2(socket, head, certificateName);
       else if (head[0] === TLS_HANDSHAKE) this.#refuseTls(socket);
-      else this.#serveHttp1(socket, head);
+      else this.#serveHttp1(socket, head, certificateName);
     };
     socket.on("data", onData);
     socket.on("close", () => timer.cancel());
@@ -254,13 +254,19 @@ export class Listener {
     connection.receive(head);
   }
 
-  #serveHttp1(socket: Socket, head: Uint8Array): void {
+  #serveHttp1(
+    socket: Socket,
+    head: Uint8Array,
+    certificateName: string | undefined,
+  ): void {
     const { http1 } = this.parts;
     if (http1 === undefined || !mayBeHttp1(head)) {
       socket.destroy();
       return;
     }
     this.#http1.add(socket);
+    // Requests know their socket, and nothing else of their connection.
+    Object.assign(socket, { certificateName });
     http1.take(socket, head);
   }
 

@@ -228,6 +228,33 @@ Deno.test("TLS: the common name of a client's certificate is who it is", async (
   assert.equal((await root.auth.call("UserList")).users.length, 2);
 });
 
+Deno.test("TLS: who has a name by certificate is told that the gateway does not use it, once auth is on", async () => {
+  await using fixture = await Fixture.start({}, { isMutual: true });
+  const root = fixture.client(ca.issue("root"));
+  const { port } = fixture;
+  const old = { ":method": "POST", ":path": "/v3beta/kv/range" };
+  const range = (identity: Identity) => async () => [
+    await get(port, "/v3/kv/range", identity),
+    await ask(port, old, { body: "{}", identity }),
+    await get(port, "/health", identity),
+  ];
+  const named = range(ca.issue("root"));
+  const nameless = range(ca.issue(""));
+  const wrong = '501 {"code":12,"message":"Method Not Allowed"}';
+  const empty = '400 {"code":3,"message":"etcdserver: key is not provided"}';
+  assert.deepEqual(await named(), [wrong, empty, HEALTHY]);
+
+  const options = { no_password: true };
+  await root.auth.call("UserAdd", { name: "root", options });
+  await root.auth.call("UserGrantRole", { user: "root", role: "root" });
+  await root.auth.call("AuthEnable");
+  const ignored =
+    "400 CommonName of client sending a request against gateway " +
+    "will be ignored and not used as expected\n";
+  assert.deepEqual(await named(), [ignored, ignored, HEALTHY]);
+  assert.deepEqual(await nameless(), [wrong, empty, HEALTHY]);
+});
+
 Deno.test("TLS: without client-cert-auth a certificate is asked for, but is nobody", async () => {
   const anybody = { clientCertAuth: false };
   await using fixture = await Fixture.start(anybody, { isMutual: true });
@@ -287,10 +314,15 @@ Deno.test("TLS: on a Unix socket", async () => {
 });
 
 /** Asks over HTTP/1.1. */
-function get(port: number, path: string): Promise<string> {
+function get(
+  port: number,
+  path: string,
+  identity?: Identity,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const url = `https://127.0.0.1:${port}${path}`;
-    https.get(url, { ca: [ca.cert], agent: false }, (response) => {
+    const options = { ...identity, ca: [ca.cert], agent: false };
+    https.get(url, options, (response) => {
       let body = "";
       response.setEncoding("utf8");
       response.on("data", (text: string) => body += text);
@@ -303,9 +335,10 @@ function get(port: number, path: string): Promise<string> {
 async function ask(
   port: number,
   headers: Record<string, string>,
-  body = "",
+  { body = "", identity }: { body?: string; identity?: Identity } = {},
 ): Promise<string> {
-  const session = http2.connect(`https://127.0.0.1:${port}`, { ca: [ca.cert] });
+  const options = { ...identity, ca: [ca.cert] };
+  const session = http2.connect(`https://127.0.0.1:${port}`, options);
   try {
     const stream = session.request(headers, { endStream: body === "" });
     // Deno tells of the head after the body.
@@ -342,9 +375,13 @@ Deno.test("TLS: HTTP/1.1 and HTTP/2 serve health, metrics and the gateway", asyn
     assert.ok(answer.length > 64 << 10, "more than a window");
   }
   const gateway = { ":method": "POST", ":path": "/v3/kv/put" };
-  const stored = await ask(port, gateway, '{"key":"aw==","value":"dg=="}');
+  const stored = await ask(port, gateway, {
+    body: '{"key":"aw==","value":"dg=="}',
+  });
   assert.match(stored, /^200 \{"header":.*"revision":"2"/);
-  const empty = await ask(port, { ...gateway, ":path": "/v3/kv/range" }, "{");
+  const empty = await ask(port, { ...gateway, ":path": "/v3/kv/range" }, {
+    body: "{",
+  });
   assert.match(empty, /^400 /);
 });
 
