@@ -98,10 +98,7 @@ export class ClusterHandlers {
 
   add(request: MemberAddRequest): never {
     requireUrls(request.peerURLs);
-    const taken = this.#list().flatMap(({ peerURLs }) => peerURLs);
-    if (request.peerURLs.some((url) => taken.includes(url))) {
-      throw new DomainError("peerUrlExists");
-    }
+    requireFree(request.peerURLs, this.#list());
     // etcd would take the member in and lose its quorum until that one has started.
     throw new DomainError("memberNotEnoughStarted");
   }
@@ -112,9 +109,11 @@ export class ClusterHandlers {
     );
   }
 
+  /** Whether these are URLs is for clients to see to: etcd takes anything here, none at all as well. */
   update(request: MemberUpdateRequest): MemberUpdateResponse {
     if (!this.#isMember(request.ID)) throw new DomainError("memberNotFound");
-    requireUrls(request.peerURLs);
+    const others = this.#list().filter(({ ID }) => ID !== request.ID);
+    requireFree(request.peerURLs, others);
     this.#peerUrls.set(request.ID, request.peerURLs);
     return newMemberUpdateResponse({
       header: this.header.at(0),
@@ -150,12 +149,17 @@ function requireUrls(urls: readonly string[]): void {
   }
 }
 
-/** A URL that etcd takes for a member: scheme, host and port, no path. */
-function isUrl(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { protocol, pathname } = new URL(url);
-  if (protocol === "unix:" || protocol === "unixs:") return true;
-  return (protocol === "http:" || protocol === "https:") &&
-    pathname.length <= 1 &&
-    /:\d+\/?$/.test(url);
+function requireFree(urls: readonly string[], members: readonly Member[]) {
+  const taken = members.flatMap(({ peerURLs }) => peerURLs);
+  if (urls.some((url) => taken.includes(url))) {
+    throw new DomainError("peerUrlExists");
+  }
 }
+
+/** A URL that etcd takes for a member (client/pkg/types/urls.go): scheme, host and port, which may be empty, no path. */
+function isUrl(url: string): boolean {
+  return /^unixs?:/i.test(url.trim()) || HOST_AND_PORT.test(url.trim());
+}
+
+const HOST_AND_PORT =
+  /^https?:\/\/(?:[^\s/?#@]*@)?(?:\[[^\s/?#[\]]*\]|[^\s/?#@:[\]]*):\d*(?:[?#]\S*)?$/i;

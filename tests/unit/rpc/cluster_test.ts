@@ -55,6 +55,56 @@ Deno.test("ClusterHandlers.update() changes the peer URLs of any member", () => 
   );
 });
 
+Deno.test("ClusterHandlers.update() takes any text but another member's URL", () => {
+  const cluster = newCluster();
+  for (const peerURLs of [["nonsense"], [], ["http://b:2380", ""]]) {
+    const request = newMemberUpdateRequest({ ID: 2n, peerURLs });
+    assert.deepEqual(cluster.update(request).members[1]!.peerURLs, peerURLs);
+  }
+  const peerURLs = ["http://c:2380", "http://b:2380"];
+  fails(
+    "peerUrlExists",
+    () => cluster.update(newMemberUpdateRequest({ ID: 1n, peerURLs })),
+  );
+});
+
+/** What Go takes for a member's URL, and what it does not. */
+const URLS: readonly [url: string, isOne: boolean][] = [
+  ["http://c:2380", true],
+  ["HTTPS://c:2380", true],
+  [" http://c:1 ", true],
+  ["http://:1", true],
+  ["http://c:", true],
+  ["http://[::1]:1", true],
+  ["http://user@c:1", true],
+  ["http://c:99999", true],
+  ["http://c:1?x=1", true],
+  ["http://c:1#x", true],
+  ["unix://", true],
+  ["unixs:///run/socket", true],
+  ["http://c", false],
+  ["http://c:x", false],
+  ["http://c:1/", false],
+  ["http://c:1/path", false],
+  ["http://c c:1", false],
+  ["http://", false],
+  ["ftp://c:1", false],
+  ["//c:1", false],
+  ["c:1", false],
+  ["", false],
+];
+
+Deno.test("ClusterHandlers.add() takes for URLs what etcd does", () => {
+  const cluster = newCluster();
+  for (const [url, isOne] of URLS) {
+    fails(
+      isOne ? "memberNotEnoughStarted" : "memberBadUrls",
+      () => cluster.add(newMemberAddRequest({ peerURLs: [url] })),
+    );
+  }
+  fails("memberBadUrls", () => cluster.add(newMemberAddRequest()));
+});
+
 Deno.test("ClusterHandlers refuses to add, remove and promote as etcd does", () => {
   const cluster = newCluster();
   const add = (url: string) =>
