@@ -300,7 +300,7 @@ class Server implements RunningServer {
         },
         access,
         header,
-        replication && (() => replication.members),
+        replication,
       ).methods(),
       ...new MaintenanceHandlers(
         store,

@@ -4,6 +4,7 @@ import type {
   RosterEntry,
 } from "../backend/replica_table.ts";
 import type { Clock, Timer } from "../base/clock.ts";
+import { DomainError } from "../base/errors.ts";
 import { type Logger, LogThrottle } from "../base/log.ts";
 import { otherReplicaId } from "./replica_id.ts";
 import { RosterView } from "./roster_view.ts";
@@ -61,7 +62,9 @@ export class ReplicaSet {
   #beatTimer: Timer | undefined = undefined;
   #roleTimer: Timer | undefined = undefined;
   #beating: Promise<void> | undefined = undefined;
+  /** An announcement follows the one under way at once, or the timer is set for one. */
   #isRefreshWanted = false;
+  #refreshing: PromiseWithResolvers<void>[] = [];
   #hasWarnedOfRival = false;
   #isStopped = false;
 
@@ -147,9 +150,18 @@ export class ReplicaSet {
 
   /** Looks again soon: what is known seems to be old. */
   refresh(): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#isRefreshWanted) return;
+    this.#isRefreshWanted = true;
     if (this.#beating === undefined) this.#scheduleIn(MIN_GAP_MS);
-    else this.#isRefreshWanted = true;
+  }
+
+  /** Resolves once the database was asked after the call; rejects if it does not answer. */
+  refreshed(): Promise<void> {
+    if (this.#isStopped) return Promise.reject(new DomainError("stopped"));
+    const waiting = Promise.withResolvers<void>();
+    this.#refreshing.push(waiting);
+    this.refresh();
+    return waiting.promise;
   }
 
   /** Gives up the claim, so that another one can have it at once. */
@@ -159,6 +171,9 @@ export class ReplicaSet {
     this.#beatTimer?.cancel();
     this.#setHeldUntil(-Infinity);
     await this.#beating;
+    for (const waiting of this.#refreshing.splice(0)) {
+      waiting.reject(new DomainError("stopped"));
+    }
     try {
       await this.#table.retire(this.#id, this.incarnation);
     } catch (error) {
@@ -169,14 +184,18 @@ export class ReplicaSet {
   }
 
   async #beat(): Promise<void> {
+    const refreshing = this.#refreshing.splice(0);
     try {
       await this.#announce();
+      for (const waiting of refreshing) waiting.resolve();
       if (this.#failures > 0) {
         this.#logger.info("this server is on the roster again");
       }
       this.#failures = 0;
       this.#warnOfRival();
     } catch (error) {
+      const unhealthy = new DomainError("unhealthy", { cause: error });
+      for (const waiting of refreshing) waiting.reject(unhealthy);
       this.#failures++;
       this.#throttle.warn("cannot announce this server to the others", {
         error,

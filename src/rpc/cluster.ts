@@ -25,6 +25,14 @@ export interface MemberInfo {
   readonly clientUrls: readonly string[];
 }
 
+/** The servers on one database. */
+export interface Membership {
+  /** All that are known to be there, this server included. */
+  readonly members: readonly MemberInfo[];
+  /** Resolves once `members` has everybody who was there at the call. */
+  refreshed(): Promise<void>;
+}
+
 /**
  * etcdserverpb.Cluster over the servers on one database. There is no Raft: members can be listed, and their peer URLs,
  * which nothing uses, changed for as long as this server runs; adding or removing one is refused.
@@ -33,12 +41,12 @@ export class ClusterHandlers {
   /** Of the members that have been updated. */
   readonly #peerUrls = new Map<bigint, readonly string[]>();
 
-  /** `members` are all that are there now, this server included. Default: this server alone. */
+  /** `shared`: the servers on one database; default: this server alone. */
   constructor(
     readonly self: MemberInfo,
     readonly access: Access,
     readonly header: HeaderSource,
-    readonly members: () => readonly MemberInfo[] = () => [self],
+    readonly shared?: Membership,
   ) {}
 
   methods(): Method[] {
@@ -73,8 +81,9 @@ export class ClusterHandlers {
       {
         ...memberList,
         kind: "unary",
-        handle: (r: MemberListRequest, call) => {
+        handle: async (r: MemberListRequest, call) => {
           this.access.requireLogin(call);
+          if (r.linearizable) await this.shared?.refreshed();
           return this.list(r);
         },
       },
@@ -128,11 +137,15 @@ export class ClusterHandlers {
   }
 
   #isMember(id: bigint): boolean {
-    return this.members().some((member) => member.id === id);
+    return this.#members().some((member) => member.id === id);
+  }
+
+  #members(): readonly MemberInfo[] {
+    return this.shared?.members ?? [this.self];
   }
 
   #list(): Member[] {
-    return this.members().map(({ id, name, peerUrls, clientUrls }) =>
+    return this.#members().map(({ id, name, peerUrls, clientUrls }) =>
       newMember({
         ID: id,
         name,

@@ -181,6 +181,11 @@ export class Replication {
     return this.#set.sequencer?.id ?? 0n;
   }
 
+  /** As `ReplicaSet.refreshed`. */
+  refreshed(): Promise<void> {
+    return this.#set.refreshed();
+  }
+
   get members(): readonly MemberInfo[] {
     return this.#set.replicas.map((entry) => this.#member(entry));
   }

@@ -77,6 +77,44 @@ Deno.test("ReplicaSet.refresh() hands over at once", async () => {
   assert.equal(b!.set.isSequencer, true);
 });
 
+Deno.test("ReplicaSet.refresh() is not put off by those that follow", async () => {
+  const world = new World();
+  const [a, b] = await world.start("a", "b");
+  await a!.set.stop();
+  for (let i = 0; i < 20; i++) {
+    b!.set.refresh();
+    await world.pass(10);
+  }
+  assert.equal(b!.set.isSequencer, true);
+});
+
+Deno.test("ReplicaSet.refreshed() knows who was there at the call, in one announcement for all that wait", async () => {
+  const world = new World();
+  const [a] = await world.start("a", "b");
+  await world.pass(700);
+  await world.server("c", 3n).set.start();
+  assert.equal(a!.set.replicas.length, 2);
+  const before = world.table.announcements;
+  const waiting = Promise.all([a!.set.refreshed(), a!.set.refreshed()]);
+  await world.pass(30);
+  await waiting;
+  assert.deepEqual(a!.set.replicas.map(({ name }) => name), ["a", "b", "c"]);
+  assert.equal(world.table.announcements - before, 1);
+});
+
+Deno.test("ReplicaSet.refreshed() rejects when the database is away, and when this server stops", async () => {
+  const world = new World();
+  const [a] = await world.start("a");
+  a!.table.isAway = true;
+  const unhealthy = assert.rejects(a!.set.refreshed(), /unhealthy/);
+  await world.pass(30);
+  await unhealthy;
+  const stopped = assert.rejects(a!.set.refreshed(), /stopped/);
+  await a!.set.stop();
+  await stopped;
+  await assert.rejects(a!.set.refreshed(), /stopped/);
+});
+
 Deno.test("ReplicaSet.isSequencer is false at once after the process stood still", async () => {
   const world = new World();
   const { set } = world.server("a", 1n);

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { DomainError, ErrorKind } from "../../../src/base/errors.ts";
 import {
+  type MemberListRequest,
+  type MemberListResponse,
   newMemberAddRequest,
   newMemberListRequest,
   newMemberPromoteRequest,
@@ -9,14 +11,20 @@ import {
 } from "../../../src/pb/etcdserverpb.ts";
 import { ClusterHandlers, type MemberInfo } from "../../../src/rpc/cluster.ts";
 import { HeaderSource } from "../../../src/rpc/header.ts";
+import type { UnaryMethod } from "../../../src/transport/grpc/service.ts";
 import { newAccess } from "../../support/access.ts";
+import { callOf } from "../../support/call.ts";
 
 const SELF = member(1n, "a");
 const OTHER = member(2n, "b");
 
-function newCluster(members: MemberInfo[] = [SELF, OTHER]) {
+function newCluster(
+  members: MemberInfo[] = [SELF, OTHER],
+  refreshed = () => Promise.resolve(),
+) {
   const header = new HeaderSource(9n, SELF.id, 2);
-  return new ClusterHandlers(SELF, newAccess(), header, () => members);
+  const shared = { members, refreshed };
+  return new ClusterHandlers(SELF, newAccess(), header, shared);
 }
 
 Deno.test("ClusterHandlers.list() has all servers that are there now, and no learner", () => {
@@ -31,6 +39,24 @@ Deno.test("ClusterHandlers.list() has all servers that are there now, and no lea
       [2n, "b", ["http://b:2379"], ["http://b:2380"], false],
     ],
   );
+});
+
+Deno.test("MemberList asks who is there if it is to be linearizable, and only then", async () => {
+  const members = [SELF];
+  const cluster = newCluster(members, () => {
+    members.push(OTHER);
+    return Promise.resolve();
+  });
+  const method = cluster.methods().find(({ path }) =>
+    path.endsWith("/MemberList")
+  ) as UnaryMethod<MemberListRequest, MemberListResponse>;
+  const list = async (linearizable: boolean) => {
+    const request = newMemberListRequest({ linearizable });
+    const response = await method.handle(request, callOf(method.path), 0);
+    return response.members.map(({ name }) => name);
+  };
+  assert.deepEqual(await list(false), ["a"]);
+  assert.deepEqual(await list(true), ["a", "b"]);
 });
 
 Deno.test("ClusterHandlers.list() has this server alone by default", () => {

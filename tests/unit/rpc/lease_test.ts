@@ -14,24 +14,14 @@ import {
 import { errorMapper } from "../../../src/rpc/errors.ts";
 import { HeaderSource } from "../../../src/rpc/header.ts";
 import { LeaseHandlers } from "../../../src/rpc/lease.ts";
-import type {
-  Call,
-  MessageWriter,
-} from "../../../src/transport/grpc/service.ts";
+import type { MessageWriter } from "../../../src/transport/grpc/service.ts";
 import { Code, type Status } from "../../../src/transport/grpc/status.ts";
 import { newAccess } from "../../support/access.ts";
+import { callOf } from "../../support/call.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { Disk, LeaseProcess, turn } from "../lease/lease_process.ts";
 
-const CALL: Call = {
-  path: "/etcdserverpb.Lease/LeaseKeepAlive",
-  peer: "127.0.0.1:1",
-  certificateName: undefined,
-  metadata: () => undefined,
-  deadlineMs: Infinity,
-  isCancelled: false,
-  signal: new AbortController().signal,
-};
+const CALL = callOf("/etcdserverpb.Lease/LeaseKeepAlive");
 
 /** Keeps what is sent; buffers grow only if a test says so. */
 class Sent implements MessageWriter<LeaseKeepAliveResponse> {

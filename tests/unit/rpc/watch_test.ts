@@ -13,7 +13,6 @@ import {
 } from "../../../src/pb/etcdserverpb.ts";
 import { watchMethod, type WatchPermissions } from "../../../src/rpc/watch.ts";
 import type {
-  Call,
   MessageReceiver,
   MessageWriter,
 } from "../../../src/transport/grpc/service.ts";
@@ -26,15 +25,8 @@ const COMPACTED = "etcdserver: mvcc: required revision has been compacted";
 const DENIED =
   "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
 
-const CALL: Call = {
-  path: "/etcdserverpb.Watch/Watch",
-  peer: "127.0.0.1:1",
-  certificateName: undefined,
-  metadata: () => undefined,
-  deadlineMs: Infinity,
-  isCancelled: false,
-  signal: new AbortController().signal,
-};
+import { callOf } from "../../support/call.ts";
+const CALL = callOf("/etcdserverpb.Watch/Watch");
 
 /** A gRPC writer around the fake one. */
 class FakeCallWriter extends FakeWriter
