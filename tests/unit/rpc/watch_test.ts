@@ -18,6 +18,7 @@ import type {
 } from "../../../src/transport/grpc/service.ts";
 import { DomainError } from "../../../src/base/errors.ts";
 import { Code, type Status } from "../../../src/transport/grpc/status.ts";
+import { callOf } from "../../support/call.ts";
 import { FakeWriter, type Received } from "../watch/fake_writer.ts";
 import { show, WatchFixture } from "../watch/fixture.ts";
 
@@ -25,7 +26,6 @@ const COMPACTED = "etcdserver: mvcc: required revision has been compacted";
 const DENIED =
   "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
 
-import { callOf } from "../../support/call.ts";
 const CALL = callOf("/etcdserverpb.Watch/Watch");
 
 /** A gRPC writer around the fake one. */
