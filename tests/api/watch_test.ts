@@ -89,9 +89,10 @@ Deno.test("Watch has both changes of a key that a transaction changed twice", as
   // Without a window, history comes from the database.
   await using server = await startTestServer({ eventWindowBytes: 1 });
   const { client } = server;
-  await client.put("a", "0");
+  const start_revision = Number((await client.put("a", "0")).header.revision) +
+    1;
+  const request = { key: Buffer.from("a"), prev_kv: true, start_revision };
   const live = client.openWatch();
-  const request = { key: Buffer.from("a"), prev_kv: true };
   await live.create(request);
   // etcd finds no overlap in these: a later nested deletion, and a deletion from a key on.
   const { header } = await client.txn({
@@ -108,7 +109,7 @@ Deno.test("Watch has both changes of a key that a transaction changed twice", as
   assert.equal(showAll(await live.events(5)), expected);
   await live.cancel();
   const late = client.openWatch();
-  await late.create({ ...request, start_revision: header.revision });
+  await late.create(request);
   assert.equal(showAll(await late.events(5)), expected);
   await late.cancel();
   const { kvs: [kv] } = await client.range("a");
