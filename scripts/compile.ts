@@ -45,6 +45,12 @@ Environment:
   STELE_COMMIT    what "stele version" calls the commit; default: what Git says
 `;
 
+/**
+ * Young objects get 2 MiB from the beginning, where V8 begins with one: a start then needs no collection. The first
+ * one waits 3 ms for its threads.
+ */
+const V8_FLAGS = "--min-semi-space-size=2";
+
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 /** What is asked for: names of `TARGETS`, undefined for this machine; or the help. */
@@ -183,6 +189,7 @@ export function compileArgs(
     // The server gives up what it does not need once it serves: `src/cli/permissions.ts`.
     "--allow-all",
     "--unstable-worker-options",
+    `--v8-flags=${V8_FLAGS}`,
     // The packages are in the bundle: without these two they would be there once more, and read at each start.
     ...(isBundled ? ["--no-config", "--no-lock"] : []),
     ...included.flatMap((path) => ["--include", path]),

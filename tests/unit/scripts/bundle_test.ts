@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import {
+  bundleArgs,
   bundledName,
   deferRequire,
+  minifyArgs,
   renameFiles,
 } from "../../../scripts/bundle.ts";
 
@@ -49,6 +51,22 @@ Deno.test("renameFiles() refuses a file that would be missing", () => {
 Deno.test("renameFiles() leaves all other addresses alone", () => {
   const text = 'new URL("http://a/b"); new URL(import.meta.url); import.meta';
   assert.equal(renameFiles(text, "mod.js", KNOWN), text);
+});
+
+Deno.test("minifyArgs() leaves an entry, and what it loads, where bundleArgs() put them", () => {
+  const target = (args: readonly string[]) =>
+    args.find((arg) => arg.startsWith("--outdir="));
+  for (
+    const [entry, directory] of [["mod.ts", "b"], ["src/a/w.ts", "b/src/a"]]
+  ) {
+    const bundled = bundleArgs(entry!, "b");
+    assert.equal(target(bundled), `--outdir=${directory}`);
+    assert.equal(bundled.at(-1), entry);
+    const minified = minifyArgs(bundledName(entry!), "p", "b");
+    assert.equal(target(minified), `--outdir=${directory}`);
+    assert.equal(minified.at(-1), `p/${bundledName(entry!)}`);
+    assert.ok(minified.includes("--minify"));
+  }
 });
 
 Deno.test("bundledName() is that of JavaScript", () => {
