@@ -47,6 +47,15 @@ Deno.test("Connection hands out the same headers for a block that repeats", () =
   assert.deepEqual(seen[5]!.fields, ["a", "b"]);
 });
 
+Deno.test("Connection hands out values as they are, with spaces and tabs at their ends", () => {
+  const session = Headers.ready();
+  const { client } = session;
+  const fields = ["a", " x", "b", "x\t", "authorization", "Bearer "];
+  const block = [...REQUEST, ...fields];
+  session.receive(client.indexedHeaders(client.nextId(), block, true));
+  assert.deepEqual(session.seen[0]!.fields, fields);
+});
+
 Deno.test("Connection decodes a block anew when the table has changed", () => {
   const session = Headers.ready();
   const { client } = session;

@@ -260,8 +260,6 @@ const MALFORMED: [what: string, fields: readonly string[]][] = [
   ["a name that is not ASCII", [...REQUEST, "\xe9", "x"]],
   ["a value with a line feed", [...REQUEST, "a", "x\ny"]],
   ["a value with a NUL", [...REQUEST, "a", "x\0y"]],
-  ["a value that begins with a space", [...REQUEST, "a", " x"]],
-  ["a value that ends with a tab", [...REQUEST, "a", "x\t"]],
   ["connection", [...REQUEST, "connection", "close"]],
   ["keep-alive", [...REQUEST, "keep-alive", "1"]],
   ["proxy-connection", [...REQUEST, "proxy-connection", "close"]],
