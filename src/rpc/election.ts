@@ -145,7 +145,9 @@ export class ElectionHandlers {
         else await this.#observeLeader(prefix, recordKey(kv), call, out);
       }
     } catch (error) {
-      if (call.isCancelled || !(error instanceof DomainError)) throw error;
+      const isRefused = error instanceof DomainError &&
+        error.kind !== "stopped";
+      if (call.isCancelled || !isRefused) throw error;
     } finally {
       candidates.end();
     }

@@ -201,7 +201,7 @@ Deno.test("ElectionHandlers.observe() goes on with the newest value for one who 
   await assert.rejects(observing, kind("canceled"));
 });
 
-Deno.test("ElectionHandlers.observe() ends without an error when it may not read, and with one for a client that is gone", async () => {
+Deno.test("ElectionHandlers.observe() ends without an error when it may not read, and with one when the client or the server goes", async () => {
   const e = await newElection();
   e.fixture.kv.beforeRange = () => {
     throw new DomainError("permissionDenied");
@@ -213,4 +213,8 @@ Deno.test("ElectionHandlers.observe() ends without an error when it may not read
   await settled();
   call.giveUp();
   await assert.rejects(observing, kind("canceled"));
+  const stopped = e.observe(new Observed());
+  await settled();
+  e.fixture.changes.close();
+  await assert.rejects(stopped, kind("stopped"));
 });
