@@ -252,7 +252,7 @@ function plain(value: unknown, depth: number): unknown {
     return String(value);
   }
   if (typeof value !== "object" || value === null) return value;
-  if (value instanceof Error) return plainError(value, depth);
+  if (value instanceof Error) return errorText(value);
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
     return `${value.byteLength} bytes`;
   }
@@ -262,17 +262,6 @@ function plain(value: unknown, depth: number): unknown {
   const out: Record<string, unknown> = {};
   for (const [name, item] of Object.entries(value)) {
     out[name] = plain(item, depth + 1);
-  }
-  return out;
-}
-
-function plainError(error: Error, depth: number): Record<string, unknown> {
-  const out: Record<string, unknown> = {
-    name: error.name,
-    message: error.message,
-  };
-  if (error.cause !== undefined) {
-    out.cause = depth >= MAX_CAUSES ? "…" : plain(error.cause, depth + 1);
   }
   return out;
 }
