@@ -149,13 +149,21 @@ function readRequest(
   return { method, path, query: new URLSearchParams(query) };
 }
 
+const UNSAFE = /[^\x21-\x7e]/g;
+
+function encodeByte(c: string): string {
+  return `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
 /** As Go's `http.Redirect`. */
 function redirect(
   { method }: IncomingMessage,
   response: ServerResponse,
   { path, query }: RequestTarget,
 ): void {
-  const location = encodeURI(path) + (query === "" ? "" : `?${query}`);
+  const search = query === "" ? "" : `?${query}`;
+  // A target may have bytes that a header must not.
+  const location = encodeURI(path) + search.replace(UNSAFE, encodeByte);
   response.setHeader("Location", location);
   if (method !== "GET" && method !== "HEAD") {
     response.writeHead(307, { "Content-Length": 0 });

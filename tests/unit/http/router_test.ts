@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { type Route, send } from "../../../src/http/router.ts";
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import { NO_LOG } from "../../../src/base/log.ts";
+import { httpHandler, type Route, send } from "../../../src/http/router.ts";
 import { serveRoutes } from "../../support/http_server.ts";
 
 const ECHO: Route = {
@@ -108,4 +111,17 @@ Deno.test("HTTP_SERVER_OPTIONS bound the size of a request's headers", async () 
   assert.equal(small.status, 200);
   const big = await server.ask("/echo", { headers: { a: "x".repeat(20_000) } });
   assert.equal(big.status, 431);
+});
+
+Deno.test("httpHandler() answers a redirect whatever bytes the target has", () => {
+  const handle = httpHandler([], { log: NO_LOG });
+  const bytes = Array.from({ length: 256 }, (_, i) => String.fromCharCode(i));
+  const request = new IncomingMessage(new Socket());
+  request.method = "GET";
+  request.url = `//a?${bytes.join("")}`; // over HTTP/2 there may be such
+  const response = new ServerResponse(request);
+  handle(request, response);
+  assert.equal(response.statusCode, 307);
+  const location = String(response.getHeader("location"));
+  assert.match(location, /^\/a\?%00%01[\x21-\x7e]+%FF$/);
 });
