@@ -360,16 +360,18 @@ Deno.test({
     assert.match(row.memberId, /^[0-9a-f]+$/);
     assert.ok(row.dbSize >= row.dbSizeInUse && row.dbSizeInUse > 0);
     const { members } = await server.client.cluster.call("MemberList", {});
-    const alarm = { memberID: members[0].ID, alarm: "CORRUPT" };
-    const raise = { action: "ACTIVATE", ...alarm };
-    await server.client.maintenance.call("Alarm", raise);
-    const { out, status } = await run(server, ["status", "--no-hash"]);
-    assert.equal(status, 0);
-    assert.match(out, /^ENDPOINT +ID +VERSION .* ERRORS\n/);
-    assert.match(out, /CORRUPT/);
-    assert.equal(out.match(/CORRUPT/g)!.length, 1);
-    const clear = { action: "DEACTIVATE", ...alarm };
-    await server.client.maintenance.call("Alarm", clear);
+    for (const memberID of [members[0].ID, "0"]) {
+      const alarm = { memberID, alarm: "CORRUPT" };
+      const raise = { action: "ACTIVATE", ...alarm };
+      await server.client.maintenance.call("Alarm", raise);
+      const { out, status } = await run(server, ["status", "--no-hash"]);
+      assert.equal(status, 0);
+      assert.match(out, /^ENDPOINT +ID +VERSION .* ERRORS\n/);
+      assert.match(out, /CORRUPT/);
+      assert.equal(out.match(/CORRUPT/g)!.length, 1);
+      const clear = { action: "DEACTIVATE", ...alarm };
+      await server.client.maintenance.call("Alarm", clear);
+    }
   },
 });
 
