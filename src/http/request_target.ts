@@ -16,7 +16,7 @@ export function readTarget(
     ? url
     : url.replace(/^https?:\/\/[^/?#]*/i, "");
   const at = origin.indexOf("?");
-  const path = at < 0 ? origin : origin.slice(0, at);
+  const path = (at < 0 ? origin : origin.slice(0, at)) || "/";
   const query = at < 0 ? "" : origin.slice(at + 1);
   return { path: path.includes("%") ? decoded(path) : path, query };
 }

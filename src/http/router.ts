@@ -69,7 +69,7 @@ export function httpHandler(
     let clean = cleanPath(target.path);
     // The gateway is all that is below a path, and not the path itself.
     if (clean === "/v3" && gateway !== undefined) clean = "/v3/";
-    if (clean !== target.path) {
+    if (clean !== target.path && target.path.startsWith("/")) {
       dropBody(message);
       redirect(message, response, { ...target, path: clean });
       return;
@@ -155,6 +155,14 @@ function encodeByte(c: string): string {
   return `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
 }
 
+const HTML_ESCAPES: Readonly<Record<string, string>> = {
+  "<": "&lt;",
+  ">": "&gt;",
+  "&": "&amp;",
+  "'": "&#39;",
+  '"': "&#34;",
+};
+
 /** As Go's `http.Redirect`. */
 function redirect(
   { method }: IncomingMessage,
@@ -170,8 +178,7 @@ function redirect(
     response.end();
     return;
   }
-  const text = location.replaceAll("&", "&amp;").replaceAll('"', "&#34;")
-    .replaceAll("'", "&#39;");
+  const text = location.replace(/[<>&'"]/g, (c) => HTML_ESCAPES[c]!);
   const body = `<a href="${text}">Temporary Redirect</a>.\n\n`;
   send(response, 307, "text/html; charset=utf-8", body);
 }

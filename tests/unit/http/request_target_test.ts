@@ -13,7 +13,9 @@ for (
     ["/%ff", "/%ff", ""],
     ["http://localhost:1/health?a", "/health", "a"],
     ["HTTPS://[::1]:1/health", "/health", ""],
-    ["http://localhost", "", ""],
+    ["http://localhost", "/", ""],
+    ["http://localhost?a", "/", "a"],
+    ["*", "*", ""],
     [undefined, "/", ""],
   ] as const
 ) {

@@ -124,4 +124,24 @@ Deno.test("httpHandler() answers a redirect whatever bytes the target has", () =
   assert.equal(response.statusCode, 307);
   const location = String(response.getHeader("location"));
   assert.match(location, /^\/a\?%00%01[\x21-\x7e]+%FF$/);
+  request.url = "*";
+  const other = new ServerResponse(request);
+  handle(request, other);
+  assert.equal(other.statusCode, 404);
+});
+
+Deno.test("httpHandler() shows a redirect's target as text and not as HTML", async () => {
+  await using server = await serveRoutes([ECHO]);
+  const connection = await Deno.connect({ port: server.port });
+  const request =
+    `GET //a?<&>'" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(request));
+  const answer = await new Response(connection.readable).text();
+  assert.match(answer, /\r\nLocation: \/a\?<&>'"\r\n/);
+  assert.ok(
+    answer.endsWith(
+      '<a href="/a?&lt;&amp;&gt;&#39;&#34;">Temporary Redirect</a>.\n\n',
+    ),
+    answer,
+  );
 });
