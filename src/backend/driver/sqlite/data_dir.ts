@@ -46,9 +46,14 @@ export class DataDir {
     return new DataDir(path, lock);
   }
 
-  /** A fresh name for a temporary copy. */
-  snapshotPath(): string {
+  /** A fresh name for a file that is cleared away if a crash leaves it. */
+  temporaryPath(): string {
     return `${this.path}/snapshot-${++this.#snapshots}.tmp`;
+  }
+
+  /** Whether the database's file is there, also if it is empty. */
+  hasDatabase(): boolean {
+    return identityOf(this.databasePath) !== GONE;
   }
 
   /** Bytes in the write-ahead log, 0 if there is none. */
@@ -75,12 +80,14 @@ export class DataDir {
 const LOCKED_CURE =
   "stop the server that has it, or wait until it has ended; or use another --data-dir";
 
+const GONE = "gone";
+
 function identityOf(path: string): string {
   try {
     const { dev, ino } = Deno.statSync(path);
     return `${dev}/${ino}`;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "gone";
+    if (error instanceof Deno.errors.NotFound) return GONE;
     throw error;
   }
 }

@@ -38,7 +38,7 @@ import { type Job, Step } from "./job.ts";
 import type { SlotBatch } from "./mailbox.ts";
 import type { BatchAnswer, DatabaseOptions } from "./protocol.ts";
 import { RowScan } from "./row_scan.ts";
-import { configure, createOrCheckSchema } from "./schema.ts";
+import { configure, createFile, createOrCheckSchema } from "./schema.ts";
 import { ROW_COLUMNS, ROWS_PER_INSERT, VACUUM_PAGES } from "./sql.ts";
 import {
   diskFull,
@@ -128,6 +128,7 @@ export class Database {
     if (isSynced) checkWal(dir.walPath);
     const mark = new HighWaterMark(dir.markPath);
     if (!isSynced) mark.remove();
+    createFile(dir, options);
     const connect = () => {
       const db = openFile(dir.databasePath);
       try {

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from "node:sqlite";
+import { DatabaseSync } from "node:sqlite";
 import { text, utf8 } from "../../../base/bytes.ts";
 import { BackendError } from "../../backend.ts";
 import {
@@ -7,6 +7,7 @@ import {
   SCHEMA_VERSION_KEY,
 } from "../../schema_version.ts";
 import { StateKind } from "../../state_change.ts";
+import type { DataDir } from "./data_dir.ts";
 import type { DatabaseOptions } from "./protocol.ts";
 import * as sql from "./sql.ts";
 import { stateSumOf } from "./checksums.ts";
@@ -35,6 +36,7 @@ const APPLICATION_ID = 0x5374656c;
 export function configure(db: DatabaseSync, options: DatabaseOptions): void {
   const synchronous = options.synchronous === "full" ? "FULL" : "OFF";
   execute(db, `PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  execute(db, `PRAGMA synchronous = ${synchronous}`);
   execute(db, `PRAGMA page_size = ${PAGE_BYTES}`);
   // To say again what the file was made with would write to it, and sync three times, at each start.
   const [vacuum] = prepare<[mode: number]>(db, "PRAGMA auto_vacuum").get()!;
@@ -42,7 +44,6 @@ export function configure(db: DatabaseSync, options: DatabaseOptions): void {
     execute(db, `PRAGMA auto_vacuum = ${INCREMENTAL_VACUUM}`);
   }
   execute(db, `PRAGMA journal_mode = WAL`);
-  execute(db, `PRAGMA synchronous = ${synchronous}`);
   // On macOS a plain fsync stops at the drive's cache; elsewhere these two do nothing.
   execute(db, `PRAGMA fullfsync = ON`);
   execute(db, `PRAGMA checkpoint_fullfsync = ON`);
@@ -54,6 +55,28 @@ export function configure(db: DatabaseSync, options: DatabaseOptions): void {
   if (options.maxPageCount > 0) {
     execute(db, `PRAGMA max_page_count = ${options.maxPageCount}`);
   }
+}
+
+/**
+ * Makes the file of a new store, whole or not at all: under another name, synced once, and renamed. SQLite, which
+ * makes it in steps, would sync eleven times. The name is on the disk before anything is confirmed, since SQLite syncs
+ * the directory with the first commit. Does nothing if there is a file, or a log that belonged to one.
+ */
+export function createFile(dir: DataDir, options: DatabaseOptions): void {
+  if (dir.hasDatabase() || dir.walBytes() > 0) return;
+  const path = dir.temporaryPath();
+  const db = new DatabaseSync(path);
+  try {
+    configure(db, { ...options, synchronous: "off" });
+    createOrCheckSchema(db, dir.path);
+  } finally {
+    db.close();
+  }
+  if (options.synchronous === "full") {
+    using file = Deno.openSync(path, { write: true });
+    file.syncSync();
+  }
+  Deno.renameSync(path, dir.databasePath);
 }
 
 /** Creates the tables in a new file; refuses a file that is not ours or not of our version. */

@@ -29,7 +29,7 @@ export class SnapshotFiles {
 
   /** Makes the promised copy; `between` is called again and again. */
   async copy(between: () => void): Promise<SnapshotAnswer> {
-    const path = this.#dir.snapshotPath();
+    const path = this.#dir.temporaryPath();
     try {
       await copyDatabase(this.#dir.databasePath, { path, between });
       const file = Deno.openSync(path, { read: true });

@@ -57,9 +57,7 @@ function loadAll(database: Database): number {
 
 Deno.test("Database.open() writes nothing to a file that is there", () => {
   using files = fixture();
-  const first = Database.open(files.dir, OPTIONS);
-  assert.ok(files.dir.walBytes() > 0);
-  first.close();
+  Database.open(files.dir, OPTIONS).close();
   const again = Database.open(files.dir, OPTIONS);
   assert.equal(files.dir.walBytes(), 0);
   again.close();
@@ -74,6 +72,39 @@ Deno.test("Database.open() refuses a file that cannot be written", () => {
     () => Database.open(files.dir, OPTIONS, openToRead),
     /attempt to write a readonly database/,
   );
+});
+
+Deno.test("Database.open() leaves no file that it could not make to the end", () => {
+  using files = fixture();
+  assert.throws(
+    () => Database.open(files.dir, { ...OPTIONS, maxPageCount: 2 }),
+    /database or disk is full/,
+  );
+  assert.equal(files.dir.hasDatabase(), false);
+  const database = Database.open(files.dir, OPTIONS);
+  assert.deepEqual(database.head, { seq: 0, revision: 1 });
+  database.close();
+});
+
+Deno.test("Database.open() never takes a log for that of a file which it makes", () => {
+  using files = fixture();
+  const { databasePath, walPath, markPath } = files.dir;
+  const database = Database.open(files.dir, OPTIONS);
+  database.append(slotBatch(1, 1));
+  const log = Deno.readFileSync(walPath);
+  database.close();
+  Deno.removeSync(databasePath);
+  Deno.writeFileSync(walPath, log);
+  assert.throws(
+    () => Database.open(files.dir, OPTIONS),
+    /batch 1 was confirmed, and the log ends at 0/,
+  );
+  Deno.removeSync(databasePath);
+  Deno.writeFileSync(walPath, log);
+  Deno.removeSync(markPath);
+  const made = Database.open(files.dir, OPTIONS);
+  assert.equal(made.head.seq, 0);
+  made.close();
 });
 
 for (const when of ["before", "after"] as const) {
