@@ -36,7 +36,8 @@ const ENCODER = new TextEncoder();
 export function systemProcess(): Process {
   return {
     env: Deno.env.toObject(),
-    readFile: (path) => Deno.readTextFile(path),
+    // At once: what the runtime compiles of an executable until it first has to wait is what it keeps.
+    readFile: (path) => Promise.try(Deno.readTextFileSync, path),
     stdout: (text) => writeAllSync(Deno.stdout, text),
     stderr: (text) => writeAllSync(Deno.stderr, text),
     isTerminal: (stream) => Deno[stream].isTerminal(),
