@@ -212,13 +212,21 @@ for (const mode of MODES) {
 }
 
 Deno.test("Http1Handover (pipe) serves nobody who finds its inner port", async () => {
-  await using port = await Port.open("pipe", () => assert.fail("served"));
-  const inner = ownPorts().filter((number) => number !== port.number);
-  assert.equal(inner.length, 1);
-  const stranger = await Deno.connect({ port: inner[0]! });
-  await write(stranger, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-  assert.match(await readUntil(stranger), /^HTTP\/1\.1 403/);
-  stranger.close();
+  for (;;) {
+    const before = new Set(ownPorts());
+    await using port = await Port.open("pipe", () => assert.fail("served"));
+    const opened = ownPorts().filter((number) =>
+      number !== port.number && !before.has(number)
+    );
+    assert.ok(opened.length > 0);
+    // Other tests run in this process, and open ports as well: then it is not known which of them is the inner one.
+    if (opened.length > 1) continue;
+    const stranger = await Deno.connect({ port: opened[0]! });
+    await write(stranger, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert.match(await readUntil(stranger), /^HTTP\/1\.1 403/);
+    stranger.close();
+    return;
+  }
 });
 
 /** The ports on which this process listens. */
