@@ -4,7 +4,7 @@
 FROM denoland/deno:2.9.6 AS build
 WORKDIR /stele
 COPY deno.json deno.lock mod.ts ./
-COPY scripts/bundle.ts scripts/compile.ts scripts/
+COPY scripts/bundle.ts scripts/compile.ts scripts/notices.ts scripts/
 COPY src/ src/
 ARG COMMIT=
 RUN STELE_COMMIT=$COMMIT deno task compile && install -d -o 65532 -g 65532 -m 0700 /stele/data
@@ -12,6 +12,7 @@ RUN STELE_COMMIT=$COMMIT deno task compile && install -d -o 65532 -g 65532 -m 07
 # glibc and certificates, no shell; its user "nonroot" is 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /stele/dist/stele /usr/local/bin/stele
+COPY --from=build /stele/dist/NOTICES.txt /usr/share/doc/stele/NOTICES.txt
 COPY --from=build --chown=65532:65532 /stele/data /data
 VOLUME /data
 EXPOSE 2379

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { COMMIT_FILE } from "../src/cli/version.ts";
 import { STELE_VERSION } from "../src/config/version.ts";
 import { bundle, bundledName, BundlerError } from "./bundle.ts";
+import { notices } from "./notices.ts";
 
 /** Short names and Rust's, as `deno compile` takes them. */
 export const TARGETS: Readonly<Record<string, string>> = {
@@ -31,10 +32,12 @@ export const WORKERS = [
 const MAIN = "mod.ts";
 const COMMIT = "dist/commit";
 const BUNDLE = "dist/bundle";
+const NOTICES = "dist/NOTICES.txt";
 
 const HELP = `Usage: deno task compile [--target=NAME]... [--all]
 
-Makes an executable of the server: dist/stele for this machine, dist/stele-NAME for a target.
+Makes an executable of the server: dist/stele for this machine, dist/stele-NAME for a target. The licences of the
+packages in it, to be handed on with it, are in ${NOTICES}.
 
   --target=NAME   for one of: ${Object.keys(TARGETS).join(", ")}
   --all           for each of them
@@ -105,6 +108,10 @@ async function main(args: readonly string[]): Promise<number> {
     const status = await compile(name, isBundled);
     if (status !== 0) return status;
   }
+  await Deno.writeTextFile(
+    ROOT + NOTICES,
+    await notices(ROOT, [MAIN, ...WORKERS]),
+  );
   return 0;
 }
 
