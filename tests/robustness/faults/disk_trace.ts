@@ -13,6 +13,7 @@ export type DiskEvent =
     | { readonly kind: "truncate"; readonly size: number }
     | { readonly kind: "sync" }
     | { readonly kind: "remove" }
+    | { readonly kind: "rename"; readonly to: string }
   );
 
 /** What `strace` needs to be told for `parseTrace`. */
@@ -24,7 +25,7 @@ export const STRACE_FLAGS: readonly string[] = [
   "-s",
   "100000",
   "-e",
-  "trace=pwrite64,write,fsync,fdatasync,ftruncate,unlink",
+  "trace=pwrite64,write,fsync,fdatasync,ftruncate,unlink,rename,renameat,renameat2",
 ];
 
 /** A disk writes sectors whole, and nothing larger. */
@@ -34,11 +35,13 @@ const LINE = /^(\d+) +(\d+\.\d+) (.*)$/;
 const ON_DESCRIPTOR = /^(\w+)\(\d+<([^>]*)>(.*)$/;
 const RESUMED = /^<\.\.\. (fsync|fdatasync) resumed>/;
 const UNLINK = /^unlink\("([^"]*)"/;
+const RENAME =
+  /^rename(?:at2?)?\((?:AT_FDCWD[^,]*, )?"([^"]*)", (?:AT_FDCWD[^,]*, )?"([^"]*)"/;
 const PWRITE = /^, "([^"]*)", (\d+), (\d+)/;
 const WRITE = /^, "([^"]*)", \d+/;
 
-/** Reads what `strace` wrote. What does not go to files below `dir` is left out. */
-export function parseTrace(trace: string, dir: string): DiskEvent[] {
+/** Reads what `strace` wrote. Files of other names than `names` are left out. */
+export function parseTrace(trace: string, names: RegExp): DiskEvent[] {
   const events: DiskEvent[] = [];
   /** Syncs under way, by thread: one counts when it is over. */
   const syncing = new Map<string, string>();
@@ -48,7 +51,14 @@ export function parseTrace(trace: string, dir: string): DiskEvent[] {
     const unlinked = UNLINK.exec(call)?.[1];
     if (unlinked !== undefined) {
       const path = unhex(unlinked).toString();
-      if (path.startsWith(dir)) events.push({ kind: "remove", timeMs, path });
+      if (names.test(path)) events.push({ kind: "remove", timeMs, path });
+      continue;
+    }
+    const renamed = RENAME.exec(call);
+    if (renamed !== null) {
+      const path = unhex(renamed[1]!).toString();
+      const to = unhex(renamed[2]!).toString();
+      if (names.test(path)) events.push({ kind: "rename", timeMs, path, to });
       continue;
     }
     if (RESUMED.test(call)) {
@@ -61,7 +71,7 @@ export function parseTrace(trace: string, dir: string): DiskEvent[] {
     const path = hexPath.startsWith("\\x")
       ? unhex(hexPath).toString()
       : hexPath;
-    if (name === undefined || !path.startsWith(dir)) continue;
+    if (name === undefined || !names.test(path)) continue;
     if (name === "pwrite64") {
       const [, hex = "", , at] = PWRITE.exec(rest)!;
       events.push({
@@ -103,6 +113,12 @@ export function afterPowerLoss(
     if (event.timeMs > timeMs) break;
     const { path } = event;
     if (event.kind === "remove") {
+      files.delete(path);
+      continue;
+    }
+    if (event.kind === "rename") {
+      const moved = files.get(path);
+      if (moved !== undefined) files.set(event.to, moved);
       files.delete(path);
       continue;
     }
