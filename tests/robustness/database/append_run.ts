@@ -18,6 +18,8 @@ import type { Counts } from "./counts.ts";
 import { Outages } from "./outages.ts";
 import { Replica } from "./replica.ts";
 
+const MAX_STARTS = 5;
+
 export interface AppendRunOptions {
   readonly seed: number;
   readonly plan: FaultPlan;
@@ -73,7 +75,9 @@ async function appendAll(
   const settings = options.statementTimeoutMs === undefined
     ? {}
     : { statementTimeoutMs: options.statementTimeoutMs };
-  const backends = await Promise.all(names.map(() => opened(url, settings)));
+  const backends = await Promise.all(
+    names.map(() => openedAtLast(url, settings)),
+  );
   const outages = options.hasOutages
     ? new Outages(proxy, new Random(seed))
     : undefined;
@@ -89,6 +93,20 @@ async function appendAll(
   }
 }
 
+/** Some faults end a start, as they should; then there is another. */
+async function openedAtLast(
+  url: string,
+  settings: Partial<DatastoreSettings>,
+): Promise<Backend> {
+  for (let starts = 1;; starts++) {
+    try {
+      return await opened(url, settings);
+    } catch (error) {
+      if (starts === MAX_STARTS) throw error;
+    }
+  }
+}
+
 async function opened(
   url: string,
   settings: Partial<DatastoreSettings> = {},
@@ -97,6 +115,11 @@ async function opened(
     clock: new SystemClock(),
     datastore: { ...DEFAULT_DATASTORE_SETTINGS, ...settings },
   });
-  await backend.open();
+  try {
+    await backend.open();
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
   return backend;
 }
