@@ -507,6 +507,7 @@ for (const [load, operations] of LOADS) {
       assert.ok(row.p99Ms <= row.maxMs && row.maxMs > 0);
     }
     const left = await server.client.range("stele-bench/", "stele-bench0");
+    assert.deepEqual(left.kvs.map((kv) => String(kv.key)), []);
     assert.equal(left.count, "0");
   });
 }

@@ -77,7 +77,11 @@ export async function startTestServer(
     dataDir,
     async [Symbol.asyncDispose]() {
       client.close();
-      await server.stop();
+      await server.stop().catch((error) => {
+        // A test that failed before hides it.
+        console.error(error);
+        throw error;
+      });
       if (overrides.dataDir === undefined) {
         await Deno.remove(dataDir, { recursive: true });
       }
