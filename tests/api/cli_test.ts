@@ -3,6 +3,7 @@ import { currentRevision } from "../../src/cli/cluster_reads.ts";
 import { EtcdClient } from "../../src/cli/etcd_client.ts";
 import { main } from "../../src/cli/main.ts";
 import { skippedOnReplicas } from "../support/cluster.ts";
+import type { Message } from "../support/etcd_client.ts";
 import { FakeProcess } from "../support/fake_process.ts";
 import { eventually } from "../support/failure.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
@@ -507,7 +508,7 @@ for (const [load, operations] of LOADS) {
       assert.ok(row.p99Ms <= row.maxMs && row.maxMs > 0);
     }
     const left = await server.client.range("stele-bench/", "stele-bench0");
-    assert.deepEqual(left.kvs.map((kv) => String(kv.key)), []);
+    assert.deepEqual(left.kvs.map(({ key }: Message) => String(key)), []);
     assert.equal(left.count, "0");
   });
 }
