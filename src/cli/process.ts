@@ -12,6 +12,11 @@ export interface Process {
   readSecret(prompt: string): Promise<string>;
   /** Calls `act` for each of these signals; returns a function that ends it. */
   onSignal(act: (signal: StopSignal) => void): () => void;
+  /**
+   * Calls `take` with each rejection that nobody handled; unless it returns true, the process ends. Returns a
+   * function that ends it.
+   */
+  onStrayRejection(take: (error: unknown) => boolean): () => void;
   /** Gives permissions up, for good, and empties the environment. */
   drop(permissions: readonly PermissionName[]): void;
   /** Ends at once. */
@@ -50,6 +55,13 @@ export function systemProcess(): Process {
         return () => Deno.removeSignalListener(signal, listener);
       });
       return () => listeners.forEach((remove) => remove());
+    },
+    onStrayRejection(take) {
+      const listener = (event: PromiseRejectionEvent) => {
+        if (take(event.reason)) event.preventDefault();
+      };
+      addEventListener("unhandledrejection", listener);
+      return () => removeEventListener("unhandledrejection", listener);
     },
     drop: (permissions) => {
       for (const name of Object.keys(Deno.env.toObject())) {

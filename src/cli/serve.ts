@@ -1,12 +1,21 @@
 import { BackendError } from "../backend/backend.ts";
 import { type Clock, SystemClock } from "../base/clock.ts";
-import { errorText, type Logger, StderrLogger } from "../base/log.ts";
+import {
+  errorText,
+  type Logger,
+  LogThrottle,
+  StderrLogger,
+} from "../base/log.ts";
+import { isRuntimeFault } from "../base/runtime_fault.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError } from "../config/config_error.ts";
 import { parseConfig, type ParsedConfig } from "../config/parse.ts";
 import { LogSinks } from "./log_sinks.ts";
 import { dispensable } from "./permissions.ts";
 import { ExitStatus, type Process, type StopSignal } from "./process.ts";
+
+/** The runtime's faults come as clients like; one is logged in so long, with the number of the others. */
+const FAULT_LOG_MS = 10_000;
 
 /** A server as this command sees it. */
 export interface ServedServer {
@@ -93,6 +102,14 @@ async function run(
     if (signals > 1) process.exit(SIGNAL_STATUS[signal]);
     stop.resolve({ kind: "signal", signal });
   });
+  const throttle = new LogThrottle(log, deps.clock, { periodMs: FAULT_LOG_MS });
+  const ignoreRejections = process.onStrayRejection((error) => {
+    if (!isRuntimeFault(error)) return false;
+    throttle.warn("the runtime failed at a socket that was being closed", {
+      error,
+    });
+    return true;
+  });
   try {
     const server = await startServer(config, deps);
     process.drop(dispensable(config, Deno.version.deno));
@@ -117,5 +134,6 @@ async function run(
     return ExitStatus.Failed;
   } finally {
     ignoreSignals();
+    ignoreRejections();
   }
 }

@@ -13,6 +13,8 @@ export class FakeProcess implements Process {
   readonly exits: number[] = [];
   /** Permissions that were given up. */
   readonly dropped: string[] = [];
+  /** Whether somebody sees to a rejection that nobody handled. */
+  takesRejection: (error: unknown) => boolean = () => false;
   #act: ((signal: StopSignal) => void) | undefined;
 
   /** Callers pass it on without its object. */
@@ -45,6 +47,11 @@ export class FakeProcess implements Process {
   onSignal(act: (signal: StopSignal) => void): () => void {
     this.#act = act;
     return () => this.#act = undefined;
+  }
+
+  onStrayRejection(take: (error: unknown) => boolean): () => void {
+    this.takesRejection = take;
+    return () => this.takesRejection = () => false;
   }
 
   drop(permissions: readonly string[]): void {

@@ -257,6 +257,25 @@ Deno.test("serve() stops a server that cannot go on, with status 1", async () =>
   });
 });
 
+Deno.test("serve() survives the runtime's own faults at sockets, and no other rejection", async () => {
+  await withLog(async (logFlag, entries) => {
+    const process = new FakeProcess();
+    const server = new FakeServer();
+    const status = main([logFlag], process, server.start);
+    await server.started.promise;
+    const fault = new TypeError("Cannot read properties of undefined");
+    assert.equal(process.takesRejection(fault), false);
+    fault.stack =
+      "TypeError: x\n    at TCP.#read (ext:deno_node/internal_binding/stream_wrap.ts:249:45)";
+    assert.equal(process.takesRejection(fault), true);
+    process.signal("SIGTERM");
+    assert.equal(await status, 0);
+    assert.equal(process.takesRejection(fault), false, "nobody listens");
+    const warned = entries().find(({ level }) => level === "warn")!;
+    assert.match(String(warned.msg), /^the runtime failed at a socket/);
+  });
+});
+
 Deno.test("serve() logs the configuration's warnings before anything else", async () => {
   await withLog(async (logFlag, entries) => {
     const process = new FakeProcess();

@@ -1,4 +1,5 @@
 import type { Clock } from "../../../base/clock.ts";
+import { isRuntimeFault } from "../../../base/runtime_fault.ts";
 import type { Answer, Request } from "./protocol.ts";
 import { type DialectMaker, WorkerLoop } from "./worker_loop.ts";
 
@@ -11,6 +12,9 @@ export function serveDatabase(
     onmessage: (event: MessageEvent<Request>) => void;
     postMessage(answer: Answer, transfer: ArrayBuffer[]): void;
   };
+  addEventListener("unhandledrejection", (event) => {
+    if (isRuntimeFault(event.reason)) event.preventDefault();
+  });
   const loop = new WorkerLoop(makeDialect, clock, {
     post: (answer, transfer) => scope.postMessage(answer, transfer),
     fail: (error) => reportError(error),
