@@ -284,7 +284,9 @@ class PipeHandover extends Handover {
     const inner = net.connect(port, "127.0.0.1");
     this.#inner.add(inner);
     let localPort = -1;
+    let isGone = false;
     inner.on("connect", () => {
+      if (isGone) return inner.destroy();
       localPort = inner.localPort ?? -1;
       this.#ours.set(localPort, socket);
       inner.write(head);
@@ -296,7 +298,11 @@ class PipeHandover extends Handover {
       this.#inner.delete(inner);
       new SocketSink(socket, this.clock, () => {}).close();
     });
-    socket.on("close", () => inner.destroy());
+    socket.on("close", () => {
+      isGone = true;
+      // Deno 2.7 forgets a socket that is destroyed while it connects, and then keeps the connection for ever.
+      if (!inner.connecting) inner.destroy();
+    });
   }
 
   protected override origin(request: IncomingMessage): Socket | undefined {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { ETCD_VERSION, STELE_VERSION } from "../../src/config/version.ts";
+import { eventually } from "../support/failure.ts";
 import { startTestServer } from "../support/server.ts";
+import { ServerProcess } from "../support/server_process.ts";
 
 /** The executable that `STELE_BIN` names; without it there is nothing to test here. */
 const EXECUTABLE = Deno.env.get("STELE_BIN");
@@ -109,5 +111,43 @@ Deno.test({
     if (Deno.build.os !== "linux") return;
     assert.match(metrics, /^process_open_fds [1-9]/m);
     assert.match(metrics, /^process_virtual_memory_bytes [1-9]/m);
+  },
+});
+
+Deno.test({
+  name:
+    "the executable keeps nothing of clients that do not wait for an answer",
+  ignore: ignore || Deno.build.os !== "linux",
+  fn: async () => {
+    const dataDir = await Deno.makeTempDir({ prefix: "stele-test-" });
+    const server = await ServerProcess.start(EXECUTABLE!, {
+      dataDir,
+      listenClientUrls: ["http://127.0.0.1:0"],
+      advertiseClientUrls: ["http://127.0.0.1:0"],
+    });
+    // Its own metric does not move any more once it has given up permissions.
+    const openFiles = () =>
+      [...Deno.readDirSync(`/proc/${server.child.pid}/fd`)].length;
+    const before = openFiles();
+    const { hostname, port } = new URL(server.clientUrls[0]!);
+    for (let round = 0; round < 10; round++) {
+      const clients = await Promise.all(
+        Array.from(
+          { length: 20 },
+          () => Deno.connect({ hostname, port: Number(port) }),
+        ),
+      );
+      // They go while the server has others to look at.
+      await Promise.all(clients.map(async (client) => {
+        await client.write(Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+        client.close();
+      }));
+    }
+    await eventually(
+      "the connections are closed",
+      () => openFiles() < before + 20,
+    );
+    await server.stop();
+    await Deno.remove(dataDir, { recursive: true });
   },
 });
