@@ -21,8 +21,8 @@ export type PermissionName =
  *                           where servers share a database: who else there is they learn from it, later
  *   write                   kept for scheduled snapshots, and for sockets of Unix, which are removed at the end
  *
- * `read` stays: modules that are loaded when they are first asked for, files of TLS that change, `/proc`. `env` stays
- * for packages that look for their switches, but the environment is emptied: there may be passwords in it.
+ * `read` stays: modules that are loaded when they are first asked for, files of TLS that change; not `/proc`, which Deno
+ * shows to those only who have all permissions. `env` stays for packages that look for their switches, but the environment is emptied: there may be passwords in it.
  */
 export function dispensable(
   config: Config,

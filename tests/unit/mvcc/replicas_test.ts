@@ -28,6 +28,21 @@ async function openReplica(
   return { ...opened, backend };
 }
 
+/** Four batches of one replica, which another has heard nothing of. */
+async function appendFour() {
+  const log = new SharedLog();
+  const one = await openReplica(log);
+  const two = await openReplica(log);
+  two.backend.hears = false;
+  const told: Batch[] = [];
+  one.store.feed = {
+    isWanted: true,
+    appended: (batch) => void told.push(batch),
+  };
+  for (let i = 0; i < 4; i++) await put(one.store, String(i));
+  return { two, told };
+}
+
 async function put(store: Store, value: string, key = KEY): Promise<number> {
   const request = newPutRequest({ key, value: utf8(value) });
   return (await store.put(request, 0, ANYBODY)).revision;
@@ -226,16 +241,7 @@ Deno.test("serializable reads go on while the log cannot be read, unless they ma
 });
 
 Deno.test("what another replica tells of is applied without a look into the database, in order", async () => {
-  const log = new SharedLog();
-  const one = await openReplica(log);
-  const two = await openReplica(log);
-  two.backend.hears = false;
-  const told: Batch[] = [];
-  one.store.feed = {
-    isWanted: true,
-    appended: (batch) => void told.push(batch),
-  };
-  for (let i = 0; i < 4; i++) await put(one.store, String(i));
+  const { two, told } = await appendFour();
   const reads = two.backend.calls("batchesAfter");
   const { follower } = two.store;
   for (const i of [1, 0, 1, 3]) follower!.offer(told[i]!);
@@ -250,16 +256,7 @@ Deno.test("what another replica tells of is applied without a look into the data
 });
 
 Deno.test("what is missing is read, even if what came before it was told of when it was about to be", async () => {
-  const log = new SharedLog();
-  const one = await openReplica(log);
-  const two = await openReplica(log);
-  two.backend.hears = false;
-  const told: Batch[] = [];
-  one.store.feed = {
-    isWanted: true,
-    appended: (batch) => void told.push(batch),
-  };
-  for (let i = 0; i < 4; i++) await put(one.store, String(i));
+  const { two, told } = await appendFour();
   const { follower } = two.store;
   follower!.offer(told[1]!);
   two.clock.advance(10);
