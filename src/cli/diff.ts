@@ -21,20 +21,13 @@ import {
   type DifferenceKind,
   differences,
 } from "./revision_diff.ts";
-import {
-  jsonBytes,
-  parseValueFormat,
-  shortened,
-  shownBytes,
-  type ValueFormat,
-} from "./value_text.ts";
+import { addValueOptions, type ValueFlags } from "./value_options.ts";
+import { jsonBytes, shortened, shownBytes } from "./value_text.ts";
 
-interface DiffFlags extends ClientFlags {
+interface DiffFlags extends ClientFlags, ValueFlags {
   readonly from: number;
   readonly to?: number;
   readonly all?: boolean;
-  readonly values: ValueFormat;
-  readonly width: number;
   readonly exitCode?: boolean;
 }
 
@@ -62,19 +55,8 @@ export function diffCommand(context: CommandContext): Command {
       "keys, too, that were written again with what they held (=)",
     )
     .option("--exit-code", "end with status 1 if there is a difference")
-    .option(
-      "--values <format>",
-      "how to show values: text, base64, hex or none",
-      parseValueFormat,
-      "text",
-    )
-    .option(
-      "--width <characters>",
-      "cut values shorter; 0 for never (json never does)",
-      integerFrom(0),
-      DEFAULT_WIDTH,
-    )
     .addHelpText("after", EXAMPLES);
+  addValueOptions(command, DEFAULT_WIDTH);
   addClientOptions(addOutputOption(command));
   return command.action((prefix: string, flags: DiffFlags) =>
     withClient(flags, context, async (client) => {

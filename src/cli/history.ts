@@ -25,22 +25,20 @@ import {
 import type { EtcdClient } from "./etcd_client.ts";
 import { type Cell, type Column, RowWriter } from "./output.ts";
 import { ExitStatus } from "./process.ts";
+import { addValueOptions, type ValueFlags } from "./value_options.ts";
 import {
   jsonBytes,
-  parseValueFormat,
   shortened,
   shownBytes,
   type ValueFormat,
 } from "./value_text.ts";
 
-interface HistoryFlags extends ClientFlags {
+interface HistoryFlags extends ClientFlags, ValueFlags {
   readonly from?: number;
   readonly to?: number;
   readonly at?: number;
   readonly limit?: number;
   readonly prefix?: boolean;
-  readonly values: ValueFormat;
-  readonly width: number;
 }
 
 /** One version of a key, or its end. */
@@ -74,19 +72,8 @@ export function historyCommand(context: CommandContext): Command {
     .option("--to <revision>", "changes up to this one", integerFrom(1))
     .option("--limit <count>", "only the last so many", integerFrom(1))
     .option("--at <revision>", "the key as it was then", integerFrom(1))
-    .option(
-      "--values <format>",
-      "how to show values: text, base64, hex or none",
-      parseValueFormat,
-      "text",
-    )
-    .option(
-      "--width <characters>",
-      "cut values shorter; 0 for never (json never does)",
-      integerFrom(0),
-      DEFAULT_WIDTH,
-    )
     .addHelpText("after", EXAMPLES);
+  addValueOptions(command, DEFAULT_WIDTH);
   addClientOptions(addOutputOption(command));
   return command.action((key: string, flags: HistoryFlags) => {
     const isRange = flags.from ?? flags.to ?? flags.limit;
